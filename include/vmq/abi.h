@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * abi.h - what the XDP program and user space agree on
+ *
+ * The only file that bpf/ and user/ share: keys and values of the maps, the
+ * out-of-band (OOB) record in front of a redirected frame, and the limits.
+ * Everything here is also what `bpftool map dump pinned` shows, so names are
+ * the words of the manual. A change of layout is a new VMQ_ABI_VERSION.
+ *
+ * All fields are in host byte order unless they say otherwise.
+ */
+#ifndef VMQ_ABI_H
+#define VMQ_ABI_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#define VMQ_ABI_VERSION		1
+
+/* Limits. A queue id fits 12 bits of a FIB value and 16 bits of OOB. */
+#define VMQ_QUEUES_MAX		1024	/* queue ids 1 ... 1024; 0 is the host */
+#define VMQ_PAIRS_MAX		64	/* pairs of one queue */
+#define VMQ_SLOTS_MAX		4096	/* (queue, pair) slots of one adapter */
+#define VMQ_RXQS_MAX		256	/* RX queues of one device */
+#define VMQ_FILTERS_MAX		65536
+#define VMQ_NAME_MAX		32	/* queue name, with the final NUL */
+#define VMQ_MACS_MAX		16	/* addresses of one queue's port */
+#define VMQ_CHANNEL_MAX		256	/* channel specification, with NUL */
+#define VMQ_RSS_ENTRIES_MAX	128
+#define VMQ_RSS_KEY_LEN		40
+
+/* ---- filters: the readable truth (hash map `filters`) ------------------ */
+
+/*
+ * VLAN rule of a filter. A frame's VLAN is that of its outermost tag if that
+ * tag is 802.1Q; a frame whose outermost tag is 802.1ad, or a priority tag
+ * (VLAN 0) in front of a second tag, belongs to no single VLAN and matches
+ * only VMQ_RULE_ANY (F-4 ... F-6, M-6).
+ */
+#define VMQ_RULE_UNTAGGED	0	/* untagged, or tagged with VLAN 0 */
+#define VMQ_RULE_VLAN_MIN	1	/* 1 ... 4094: tagged with exactly that */
+#define VMQ_RULE_VLAN_MAX	4094
+#define VMQ_RULE_ANY		0xffff	/* any VLAN and none; tags stay in the frame */
+
+struct vmq_filter_key {
+	__u8  mac[6];
+	__u16 rule;		/* VMQ_RULE_… or the VLAN id */
+};
+
+/* What a filter, or a FIB value, names. */
+enum vmq_target {
+	VMQ_TARGET_NONE = 0,	/* empty slot: no match */
+	VMQ_TARGET_SLOT = 1,	/* one pair: the socket slot itself */
+	VMQ_TARGET_RSS = 2,	/* several pairs: the queue's RSS record decides */
+	VMQ_TARGET_DROP = 3,	/* drop filter (F-28) */
+};
+
+struct vmq_filter {
+	__u32 id;		/* 1 ... VMQ_FILTERS_MAX, unique per adapter */
+	__u16 queue;		/* 0: queue 0; unused for drop filters */
+	__u8  target;		/* VMQ_TARGET_SLOT, or VMQ_TARGET_DROP */
+	__u8  pad;
+	__u32 owner;		/* uid of the maker */
+};
+
+/* ---- FIB: what a frame is looked up in (array map `fib`) --------------- */
+
+/*
+ * Open addressing in buckets of one cache line, two halves of VMQ_FIB_BUCKETS
+ * each. `vmq_fib_ctl` names the half in use; a frame reads it once. Within a
+ * half a slot goes EMPTY -> key -> TOMB and never serves a second key, so a
+ * reader may see a slot's value late, but never another key's value. A half
+ * is cleared only after a grace period in which it was not in use.
+ */
+#define VMQ_FIB_WAYS		4
+#define VMQ_FIB_BUCKETS		32768	/* per half: 131,072 slots, load <= 1/2 */
+#define VMQ_FIB_PROBES		8	/* buckets a reader looks at, at most */
+
+#define VMQ_FIB_EMPTY		0ULL
+#define VMQ_FIB_TOMB		(~0ULL)
+
+struct vmq_fib_slot {
+	__u64 key;		/* VMQ_FIB_KEY(mac, rule), EMPTY or TOMB */
+	__u32 value;		/* VMQ_FIB_VALUE(…); one aligned store moves a filter */
+	__u32 pad;
+};
+
+struct vmq_fib_bucket {
+	struct vmq_fib_slot slot[VMQ_FIB_WAYS];
+};
+
+/*
+ * Key: the MAC as a 48-bit big-endian number, then the rule. Never EMPTY
+ * (MAC 0 is refused) and never TOMB (a multicast MAC is refused).
+ */
+#define VMQ_FIB_KEY(mac48, rule)	(((__u64)(mac48) << 16) | (__u16)(rule))
+
+/* Value: target 4 bits, flags 4 bits, queue id 12 bits, slot 12 bits. */
+#define VMQ_FIB_VALUE(target, flags, queue, slot) \
+	(((__u32)(target) << 28) | ((__u32)(flags) << 24) | \
+	 ((__u32)(queue) << 12) | (__u32)(slot))
+#define VMQ_FIB_TARGET(v)	((v) >> 28)
+#define VMQ_FIB_FLAGS(v)	(((v) >> 24) & 0xf)
+#define VMQ_FIB_QUEUE(v)	(((v) >> 12) & 0xfff)
+#define VMQ_FIB_SLOT(v)		((v) & 0xfff)
+
+#define VMQ_FIB_F_STRIP		0x1	/* access queue: leave the tag out */
+#define VMQ_FIB_F_HASH		0x2	/* one pair, but OOB wants the hash */
+
+/*
+ * Control word (global variable `vmq_fib_ctl` of the program): bit 0 the half
+ * in use, bit 1 "half holds ANY rules" (a second lookup is worth while), and
+ * the half's hash seed above, so that one load gives a consistent set.
+ */
+#define VMQ_FIB_CTL_HALF	0x1ULL
+#define VMQ_FIB_CTL_ANY		0x2ULL
+#define VMQ_FIB_CTL_SEED_SHIFT	32
+#define VMQ_FIB_CTL_SEED(ctl)	((__u32)((ctl) >> VMQ_FIB_CTL_SEED_SHIFT))
+
+/**
+ * vmq_fib_hash() - the first bucket to probe; the next are +1 modulo the half
+ * @key: a FIB key
+ * @seed: seed of the half
+ *
+ * Multiply and fold (the constant is 2^64 / golden ratio): two cycles, and the
+ * high bits depend on every bit of the key.
+ */
+static inline __u32 vmq_fib_hash(__u64 key, __u32 seed)
+{
+	__u64 h = (key ^ seed) * 0x9e3779b97f4a7c15ULL;
+
+	return (__u32)((h ^ (h >> 29)) >> 17) & (VMQ_FIB_BUCKETS - 1);
+}
+
+/* ---- RSS (array map `rss`, by queue id) -------------------------------- */
+
+/* Hash types: the NDIS bits shifted right by 8, so that they fit 16 bits. */
+#define VMQ_HASH_IPV4		0x001
+#define VMQ_HASH_TCP_IPV4	0x002
+#define VMQ_HASH_IPV6		0x004
+#define VMQ_HASH_IPV6_EX	0x008
+#define VMQ_HASH_TCP_IPV6	0x010
+#define VMQ_HASH_TCP_IPV6_EX	0x020
+#define VMQ_HASH_UDP_IPV4	0x040
+#define VMQ_HASH_UDP_IPV6	0x080
+#define VMQ_HASH_UDP_IPV6_EX	0x100
+
+/*
+ * One queue's RSS parameters. The program reads the record of the half that
+ * `sel` names; user space writes the other one, waits a grace period where it
+ * must, then flips `sel`.
+ */
+struct vmq_rss_params {
+	__u16 types;		/* VMQ_HASH_… that are on; 0: no hash */
+	__u16 mask;		/* table entries - 1 */
+	__u16 fallback;		/* slot of the default pair: unhashable frames */
+	__u16 pad;
+	__u16 table[VMQ_RSS_ENTRIES_MAX]; /* socket slots */
+};
+
+struct vmq_rss {
+	__u32 sel;
+	__u32 pad;
+	struct vmq_rss_params params[2];
+};
+
+/* Toeplitz as table look-ups: key_table[i][nibble], 2 nibbles a byte. */
+#define VMQ_TOEPLITZ_BYTES	36	/* IPv6 addresses and ports */
+struct vmq_toeplitz {
+	__u32 t[VMQ_TOEPLITZ_BYTES * 2][16];
+};
+
+/* ---- OOB: metadata right in front of a redirected frame ---------------- */
+
+#define VMQ_OOB_VERSION		1
+#define VMQ_OOB_F_VLAN		0x1	/* vlan_tci holds the frame's tag */
+#define VMQ_OOB_F_STRIPPED	0x2	/* that tag is not in the frame (NIC took it out) */
+#define VMQ_OOB_F_HASH		0x4	/* hash and hash_type are valid */
+
+struct vmq_oob {
+	__u8  version;		/* VMQ_OOB_VERSION */
+	__u8  flags;		/* VMQ_OOB_F_… */
+	__u16 queue;
+	__u16 pair_slot;	/* socket slot, names (queue, pair) */
+	__u16 vlan_tci;		/* PCP, DEI, VLAN id */
+	__u32 hash;
+	__u16 hash_type;	/* one VMQ_HASH_… */
+	__u8  strip;		/* bytes of tag at offset 12 to leave out: 0 or 4 */
+	__u8  filter;		/* always 0 (P-4) */
+};
+
+/* ---- counters (per-CPU arrays) ----------------------------------------- */
+
+struct vmq_slot_stats {		/* `slot_stats`, by slot */
+	__u64 redirected;	/* the helper accepted the frame */
+	__u64 bytes;		/* of those */
+	__u64 too_big;		/* longer than a chunk carries: dropped here */
+	__u64 to_host;		/* matched, but no socket there: passed to queue 0 */
+};
+
+struct vmq_adapter_stats {	/* `adapter_stats`, one entry */
+	__u64 frames;		/* seen by the program */
+	__u64 unmatched;	/* unicast without a filter: queue 0 */
+	__u64 multicast;	/* group addressed: queue 0 */
+	__u64 malformed;	/* too short for its headers: queue 0 */
+	__u64 rxq_range;	/* RX queue beyond the stride: queue 0 */
+	__u64 filtered;		/* dropped by a drop filter */
+};
+
+/* ---- records that outlive the service ---------------------------------- */
+
+enum vmq_mode { VMQ_MODE_NATIVE = 1, VMQ_MODE_SKB = 2 };
+
+struct vmq_meta {		/* array map `meta`, one entry; read before all else */
+	__u32 abi;		/* VMQ_ABI_VERSION */
+	__u32 size;		/* sizeof(struct vmq_meta) */
+	__u32 ifindex;
+	__u32 stride;		/* RX queues the device allocated */
+	__u64 netns;		/* SO_NETNS_COOKIE */
+	__u32 mode;		/* enum vmq_mode */
+	__u32 slots;		/* max socket slots */
+	__u32 queues;		/* limit on queue ids */
+	__u32 pid;		/* of the service that made it */
+	char  ifname[16];
+	char  name[VMQ_NAME_MAX]; /* service name */
+};
+
+/* A queue's configuration (hash map `queues`, by id): all a restart needs. */
+#define VMQ_QUEUE_F_TRUST	0x1	/* source MAC and VLAN are not checked */
+#define VMQ_QUEUE_F_COMPLETE	0x2	/* allocation was completed */
+#define VMQ_QUEUE_F_PAUSED	0x4	/* the VM is paused: nothing is delivered */
+#define VMQ_QUEUE_F_SINGLE	0x8	/* per-queue indication (R-5 flag 0x1) */
+#define VMQ_QUEUE_F_RSS		0x10	/* RSS is on */
+
+struct vmq_queue_record {
+	__u32 id;
+	__u32 flags;		/* VMQ_QUEUE_F_… */
+	char  name[VMQ_NAME_MAX];
+	char  vm[VMQ_NAME_MAX];	/* name of the virtual machine; may be empty */
+	__u32 owner;		/* uid */
+	__u16 rule;		/* VLAN rule of its port */
+	__u16 pairs;
+	__u32 ring;		/* suggested buffers: 0 = default */
+	__u16 weight;		/* 0 … 100 */
+	__u16 n_macs;
+	__u8  mac[VMQ_MACS_MAX][6];
+	__u16 cpu[VMQ_PAIRS_MAX];
+	char  channel[VMQ_CHANNEL_MAX];
+	__u16 rss_types;
+	__u16 rss_entries;
+	__u8  rss_key[VMQ_RSS_KEY_LEN];
+	__u8  rss_table[VMQ_RSS_ENTRIES_MAX]; /* pair numbers */
+	__u8  rss_default;	/* pair */
+	__u8  pad[7];
+};
+
+#endif /* VMQ_ABI_H */

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * attach.h - the XDP program, its maps and its pins
+ *
+ * An `attachment` is one service's hold on one interface: the loaded program,
+ * the pinned bpf_link that keeps it attached, the pinned maps, the mapped FIB
+ * and the lock that keeps a second service out. Pins live in PINDIR/NAME/:
+ *
+ *   link      the bpf_link: attachment outlives the service
+ *   meta      struct vmq_meta, read before all else
+ *   queues    struct vmq_queue_record by id    } records a restart replays
+ *   filters   struct vmq_filter by key         }
+ *   fib, xsks, rss, slot_stats, adapter_stats  for bpftool
+ *
+ * A start after a crash always takes one road, whatever the ABI of what it
+ * finds: new maps are made in PINDIR/.NAME.new, the records are copied, the
+ * pinned link is switched to the new program with bpf_link_update() (which does
+ * not repeat attach's checks: device, mode and frags are compared first), and
+ * the directories swap by rename(2). Until queues run again frames go to the
+ * host. attach_open() never destroys what it cannot use: pins of another
+ * device, namespace or a newer ABI are refused with a sentence.
+ *
+ * Owned by the service; control thread only. The descriptors and mappings
+ * returned stay the attachment's.
+ */
+#ifndef VMQ_ATTACH_H
+#define VMQ_ATTACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "adapter/netdev.h"
+#include "common/err.h"
+#include "vmq/abi.h"
+
+struct attachment;
+
+enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_SKB };
+
+/* How a frame's VLAN tag is known to be in the frame (design, section 4). */
+enum attach_tags {
+	ATTACH_TAGS_AUTO,
+	ATTACH_TAGS_FRAME,	/* the user vouches: tags are in the frame */
+	ATTACH_TAGS_KFUNC,	/* bpf_xdp_metadata_rx_vlan_tag or fail */
+};
+
+struct attach_config {
+	const char *ifname;
+	const char *name;	/* service name: pins PINDIR/NAME */
+	const char *pin_dir;	/* default /sys/fs/bpf/vmq */
+	const char *run_dir;	/* lock file RUNDIR/NAME.lock */
+	enum attach_mode mode;
+	enum attach_tags tags;
+	uint32_t queues;	/* limit on queue ids */
+	uint32_t slots;		/* limit on socket slots */
+	uint32_t max_frame;	/* longest frame that a chunk carries, bytes */
+};
+
+struct attach_info {
+	struct netdev_info dev;	/* as it was after attaching */
+	enum vmq_mode mode;	/* what we got */
+	bool	 tags_known;	/* false: VLAN and untagged filters are refused */
+	const char *tags_why;	/* "frame", "kfunc", or why tags are not known */
+	uint32_t stride;	/* RX queues allocated: XSKMAP stride */
+	bool	 adopted;	/* pins of a dead service were taken over */
+	int	 xsks_fd;
+	int	 filters_fd, queues_fd, rss_fd, toeplitz_fd;
+	struct vmq_fib_bucket *fib;	/* mapped, 2 * VMQ_FIB_BUCKETS */
+	uint64_t *fib_ctl;		/* mapped */
+};
+
+/**
+ * attach_open() - load, pin and attach
+ * @out: the attachment
+ * @cfg: configuration; strings are copied
+ * @err: sentence; names the other program or service where one is in the way
+ *
+ * Return: 0; -ENODEV no such interface; -EPERM missing capability (named);
+ * -EBUSY another service or XDP program; -EOPNOTSUPP mode or tags not to be had.
+ * After an error nothing is left behind and an older attachment still stands.
+ */
+int attach_open(struct attachment **out, const struct attach_config *cfg,
+		struct vmq_err *err);
+const struct attach_info *attach_info(const struct attachment *a);
+
+/*
+ * attach_close() - release our hold.
+ * @detach: true (orderly end): detach the program, remove pins, restore
+ * rx-vlan-offload, remove the lock file. false: leave link and pins (the
+ * service will be restarted).
+ */
+void attach_close(struct attachment *a, bool detach);
+
+/*
+ * Is the program still ours? 0; -ENODEV device gone or in another namespace;
+ * -ENOENT link detached by somebody.
+ */
+int attach_check(struct attachment *a, struct vmq_err *err);
+
+/* Records. Keys and values are copied into the pinned maps at once. */
+int attach_queue_put(struct attachment *a, const struct vmq_queue_record *rec,
+		     struct vmq_err *err);
+int attach_queue_del(struct attachment *a, uint32_t id);
+int attach_filter_put(struct attachment *a, const struct vmq_filter_key *key,
+		      const struct vmq_filter *f, struct vmq_err *err);
+int attach_filter_del(struct attachment *a, const struct vmq_filter_key *key);
+
+/* Walk the records found at attach_open(); stops at the first non-zero. */
+int attach_each_queue(struct attachment *a,
+		      int (*fn)(const struct vmq_queue_record *rec, void *arg), void *arg);
+int attach_each_filter(struct attachment *a,
+		       int (*fn)(const struct vmq_filter_key *key,
+				 const struct vmq_filter *f, void *arg), void *arg);
+
+/* Counters, summed over CPUs. attach_slot_clear() before a slot is reused. */
+int attach_slot_stats(struct attachment *a, uint32_t slot, struct vmq_slot_stats *out);
+int attach_slot_clear(struct attachment *a, uint32_t slot);
+int attach_adapter_stats(struct attachment *a, struct vmq_adapter_stats *out);
+
+/*
+ * attach_unload() - `vmq-load --unload`: remove what a dead service left
+ *
+ * Also when the interface is gone or the pins are another namespace's. Refuses
+ * (-EBUSY, naming the pid) while a service runs. -ENOENT: nothing there.
+ */
+int attach_unload(const char *name, const char *pin_dir, const char *run_dir,
+		  struct vmq_err *err);
+
+#endif /* VMQ_ATTACH_H */

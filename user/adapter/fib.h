@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * fib.h - the table a frame is looked up in, written from user space
+ *
+ * The FIB is compiled from the filters of Running queues and of drop filters.
+ * It lives in a mapped BPF array that the XDP program reads at all times, so
+ * every change here is one that a reader may meet half way: value before key,
+ * delete by tombstone, move by one aligned 32-bit store, and a change of many
+ * filters by building the idle half and flipping `vmq_fib_ctl` (vmq/abi.h has
+ * the layout and its rules).
+ *
+ * The mapping belongs to the caller and outlives the FIB. Control thread only.
+ */
+#ifndef VMQ_FIB_H
+#define VMQ_FIB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "vmq/abi.h"
+
+struct fib;
+
+/**
+ * fib_open() - take over an empty table
+ * @out: the FIB
+ * @buckets: mapped array, 2 * VMQ_FIB_BUCKETS
+ * @ctl: the program's `vmq_fib_ctl`, mapped
+ * @grace: waits until no program run that began before it is still running; a
+ *         half is cleared for reuse only after it. Returns 0 or -errno.
+ * @arg: for @grace
+ */
+int fib_open(struct fib **out, struct vmq_fib_bucket *buckets, uint64_t *ctl,
+	     int (*grace)(void *arg), void *arg);
+void fib_close(struct fib *f);
+
+uint32_t fib_count(const struct fib *f);
+uint32_t fib_get(const struct fib *f, uint64_t key);	/* value, 0 if absent */
+
+/*
+ * One filter: visible to frames when the call returns; never half. Setting a
+ * key that is there replaces its value (a move, F-20). May rebuild the idle
+ * half when too many tombstones are left; that waits for a grace period.
+ * Return: 0, -ENOSPC beyond VMQ_FILTERS_MAX, or @grace's error.
+ */
+int fib_set(struct fib *f, uint64_t key, uint32_t value);
+int fib_del(struct fib *f, uint64_t key);		/* 0 or -ENOENT */
+
+/*
+ * Many filters as one change: fib_begin(), any number of fib_set()/fib_del(),
+ * then fib_commit() - frames see the whole change at once - or fib_abort().
+ */
+int fib_begin(struct fib *f);
+int fib_commit(struct fib *f);
+void fib_abort(struct fib *f);
+
+#endif /* VMQ_FIB_H */

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * netdev.h - what vmq asks of, and does to, a network device
+ *
+ * Facts by rtnetlink (libmnl), features by the ethtool ioctls. Nothing is kept
+ * here; an answer is as old as the call. Control thread only, in the device's
+ * network namespace.
+ */
+#ifndef VMQ_NETDEV_H
+#define VMQ_NETDEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct netdev_info {
+	int	 ifindex;
+	char	 name[16];	/* the real name, also if an altname was asked for */
+	uint8_t	 mac[6];
+	uint32_t mtu;
+	uint32_t rxqs_allocated;	/* IFLA_NUM_RX_QUEUES */
+	uint32_t txqs_allocated;
+	uint32_t rxqs;		/* real_num_rx_queues: /sys/class/net/…/queues */
+	uint32_t txqs;
+	bool	 up;
+	char	 driver[32];	/* "" if it has none */
+	uint32_t xdp_prog_id;	/* 0: no program attached */
+	int	 xdp_mode;	/* XDP_ATTACHED_… of it */
+};
+
+/* -ENODEV with "no interface NAME in this network namespace". */
+int netdev_query(const char *name, struct netdev_info *info, struct vmq_err *err);
+
+/*
+ * Tag extraction by the NIC (`rx-vlan-offload`). netdev_rx_vlan_off() switches
+ * it off and verifies. Return: 0 off now (*was_on tells whether we changed it),
+ * -EOPNOTSUPP where it is fixed on.
+ */
+int netdev_rx_vlan_off(const char *name, bool *was_on, struct vmq_err *err);
+int netdev_rx_vlan_on(const char *name, struct vmq_err *err);
+
+/*
+ * Unicast addresses the NIC must accept, by a packet socket's
+ * PACKET_ADD_MEMBERSHIP: the kernel undoes it when the socket closes, so also
+ * when the service dies. Falls back to promiscuous mode where the device has
+ * no address filter of its own; the kernel does that by itself
+ * (__dev_set_rx_mode()).
+ */
+struct netdev_addrs;
+int netdev_addrs_open(struct netdev_addrs **out, int ifindex, struct vmq_err *err);
+void netdev_addrs_close(struct netdev_addrs *a);
+int netdev_addrs_add(struct netdev_addrs *a, const uint8_t mac[6], struct vmq_err *err);
+int netdev_addrs_del(struct netdev_addrs *a, const uint8_t mac[6]);
+int netdev_addrs_promisc(struct netdev_addrs *a, bool on, struct vmq_err *err);
+
+/*
+ * Link changes of one device: up, down, gone, moved to another namespace.
+ * `fd` is readable when something happened; netdev_watch_read() gives one
+ * event at a time, or -EAGAIN.
+ */
+enum netdev_event { NETDEV_EV_CHANGED, NETDEV_EV_GONE };
+struct netdev_watch;
+int netdev_watch_open(struct netdev_watch **out, int ifindex, struct vmq_err *err);
+void netdev_watch_close(struct netdev_watch *w);
+int netdev_watch_fd(const struct netdev_watch *w);
+int netdev_watch_read(struct netdev_watch *w, enum netdev_event *ev);
+
+#endif /* VMQ_NETDEV_H */

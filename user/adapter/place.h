@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * place.h - on which CPU the kernel's half of a queue runs
+ *
+ * The kernel's receive work (NAPI) of RX queue r should not sit on the CPU of
+ * the worker that reads it unless there is only one. Where the device has
+ * interrupts, their affinity is set; where it has none (veth), threaded NAPI
+ * is switched on and its kthreads ("napi/IFACE-N") are pinned. What was there
+ * before is remembered and put back by place_undo(). A device that offers
+ * neither is left alone: that is no error. Control thread only.
+ */
+#ifndef VMQ_PLACE_H
+#define VMQ_PLACE_H
+
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct place;
+
+/**
+ * place_apply() - place the NAPI side of every RX queue
+ * @out: what place_undo() needs
+ * @ifname: device, XDP already attached (veth allows threaded NAPI only then)
+ * @cpus: CPUs to use, round robin by RX queue
+ * @n_cpus: how many; 0 leaves everything as it is
+ * @err: sentence
+ *
+ * Return: 0, also if nothing could be placed; place_describe() says what was.
+ */
+int place_apply(struct place **out, const char *ifname, const uint16_t *cpus,
+		int n_cpus, struct vmq_err *err);
+const char *place_describe(const struct place *p);	/* "irq", "threaded", "none" */
+void place_undo(struct place *p);	/* frees */
+
+#endif /* VMQ_PLACE_H */

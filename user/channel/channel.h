@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * channel.h - one VM's frame rings
+ *
+ * A channel carries frames between the data path and one virtual machine,
+ * container or program. A new kind of channel is one new file with one table
+ * of functions; nothing else in vmq knows kinds apart.
+ *
+ * "rx" is towards the guest, "tx" from it, as the guest sees it. A channel has
+ * one or more pairs; a pair's tx belongs to one worker at a time. rx of a pair
+ * can be called by several workers (the queue's own worker, and the switch in
+ * others); port.h holds the pair's lock around it. open, pause, resume and
+ * close are for the control thread.
+ *
+ * Guest-visible memory never leaves the channel: tx_burst() copies a frame into
+ * private memory once, and everything that is decided about it is decided there.
+ */
+#ifndef VMQ_CHANNEL_H
+#define VMQ_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "common/err.h"
+
+/*
+ * A frame on its way to a guest: up to three pieces in private memory, so that
+ * a tag is left out or put in without moving the frame (frame.h builds it).
+ */
+#define FRAME_PARTS 3
+struct frame {
+	struct iovec part[FRAME_PARTS];
+	int	     parts;
+	uint32_t     len;	/* sum of the pieces */
+};
+
+/* Private memory that a guest's frame is copied into. */
+struct frame_buf {
+	uint8_t	*data;
+	uint32_t room;
+	uint32_t len;		/* set by tx_burst() */
+	uint64_t addr;		/* of the owner (a UMEM address) */
+};
+
+/* What became of the frames of one rx_burst(). */
+struct channel_rx {
+	uint32_t delivered;
+	uint32_t full;		/* dropped: the guest's rings had no room */
+	uint32_t error;		/* dropped: the device refused it (down, too long) */
+};
+
+struct channel;			/* each kind embeds it as its first member */
+
+struct channel_config {
+	const char *queue;	/* name, for messages and default device names */
+	const uint8_t *mac;	/* the port's first address, or NULL */
+	int	 pairs;
+	uint32_t mtu;		/* what one frame can carry: asked for, and the limit */
+	bool	 adopt;		/* a restart: take over the device left by the last run */
+	void (*event)(void *arg, const char *what, const char *detail);
+				/* "up", "down", "lost" for `monitor`; any thread */
+	void	*arg;
+};
+
+struct channel_ops {
+	const char *kind;	/* the word before ':' in a specification */
+	const char *usage;	/* "tap:IFNAME[,netns=NAME|PID]" */
+
+	/* @args: what follows ':' (not NULL). 0 or -errno with a sentence. */
+	int (*open)(struct channel **out, const char *args,
+		    const struct channel_config *cfg, struct vmq_err *err);
+
+	/*
+	 * Give frames to the guest; `res` is added to, not cleared. Return: how
+	 * many frames from the front are settled (delivered or dropped, all
+	 * counted in `res`). Fewer than @n: the guest has no room now; the caller
+	 * keeps the rest and tries again when new frames or a kick arrive.
+	 */
+	int (*rx_burst)(struct channel *ch, int pair, const struct frame *f, int n,
+			struct channel_rx *res);
+
+	/*
+	 * Take frames from the guest into @buf. Return: how many; 0 if there are
+	 * none now (the fd will be readable, edge-triggered, when there are);
+	 * -errno when the channel is broken.
+	 */
+	int (*tx_burst)(struct channel *ch, int pair, struct frame_buf *buf, int n);
+
+	/* Descriptor to poll for the guest's frames; -1: none (yet). */
+	int (*fd)(struct channel *ch, int pair);
+
+	/* Pause: touch no guest memory until resume. May be NULL. */
+	void (*pause)(struct channel *ch);
+	void (*resume)(struct channel *ch);
+
+	/* @keep: the service restarts; leave a device that can be adopted. */
+	void (*close)(struct channel *ch, bool keep);
+};
+
+struct channel {
+	const struct channel_ops *ops;
+};
+
+extern const struct channel_ops channel_tap;
+
+/* All kinds, ended by NULL: feeds the parser, --help and the manual. */
+extern const struct channel_ops *const channel_kinds[];
+
+/**
+ * channel_open() - make a channel from its specification
+ * @out: the channel; NULL for the specification "none" (the VM has no channel
+ *       yet: its frames are dropped as channel errors)
+ * @spec: "KIND:ARGS"
+ * @cfg: used during the call, except `event` and `arg`
+ * @err: sentence; names the kinds there are if @spec names none of them
+ *
+ * Return: 0, -EINVAL bad specification, or what the kind says.
+ */
+int channel_open(struct channel **out, const char *spec,
+		 const struct channel_config *cfg, struct vmq_err *err);
+
+#endif /* VMQ_CHANNEL_H */

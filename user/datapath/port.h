@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * port.h - one queue as the data path sees it
+ *
+ * A port lives from allocate to free: a channel, the policy for what its guest
+ * sends, counters. Between complete and free it also has *rings*: one AF_XDP
+ * RX socket per (pair, RX queue), in the XSKMAP at slot * stride + RX queue. A
+ * port without rings still gets frames, from the switch (queue 0).
+ *
+ * Owned by the control plane, which makes, changes and frees it on the control
+ * thread. Workers reach it through sources and through the switch's snapshot.
+ */
+#ifndef VMQ_PORT_H
+#define VMQ_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel/channel.h"
+#include "common/err.h"
+#include "datapath/frame.h"
+#include "datapath/stats.h"
+#include "vmq/abi.h"
+
+struct datapath;
+struct port;
+
+struct port_config {
+	uint32_t id;		/* queue id */
+	const char *name;
+	struct channel *channel;	/* owned by the port from now on; may be NULL */
+	uint16_t rule;		/* VLAN rule of the port: access VLAN, untagged, any */
+	bool	 trust;		/* do not check source MAC and VLAN */
+	uint16_t pairs;
+	uint16_t cpu[VMQ_PAIRS_MAX];	/* of the workers' set, per pair */
+};
+
+int port_open(struct port **out, struct datapath *dp, const struct port_config *cfg,
+	      struct vmq_err *err);
+/* Rings closed before; not in the switch's stations any more. Closes the channel. */
+void port_close(struct port *p, bool keep);
+
+uint32_t port_id(const struct port *p);
+const char *port_name(const struct port *p);
+
+/**
+ * port_rings_open() - sockets for every (pair, RX queue), into the XSKMAP
+ * @p: port
+ * @slot: socket slot of each pair
+ * @ring: entries per socket, a power of two: the quota
+ * @err: sentence
+ *
+ * Return: 0; -ENOBUFS when the frames of an RX queue do not suffice (R-8);
+ * nothing half made after an error.
+ */
+int port_rings_open(struct port *p, const uint16_t *slot, uint32_t ring,
+		    struct vmq_err *err);
+
+/*
+ * Drain what the rings hold: the queue is out of the FIB and a barrier has
+ * passed, so nothing new arrives. The workers deliver until the rings are empty
+ * or @deadline_ns (now_ns() clock) has passed, then discard the rest. `done`
+ * runs on the control thread, in datapath_dispatch().
+ */
+struct port_drain {
+	uint64_t deadline_ns;
+	uint64_t delivered;	/* out */
+	uint64_t discarded;	/* out */
+	void (*done)(struct port_drain *d);
+	struct port *port;	/* set by port_drain() */
+	struct port_drain *next;
+	uint32_t pending;
+};
+void port_drain(struct port *p, struct port_drain *d);
+
+/* Close the sockets. Their statistics are banked first. */
+void port_rings_close(struct port *p);
+bool port_has_rings(const struct port *p);
+
+/* Live changes: no frame is lost or reordered. */
+int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *err);
+void port_set_policy(struct port *p, uint16_t rule, bool trust);
+/* The VM is paused: nothing is delivered or taken; rings fill up. */
+void port_set_paused(struct port *p, bool paused);
+
+/*
+ * Counters. @bpf: sum of the slots' BPF counters of this port, read *before*
+ * the call. Control thread.
+ */
+void port_get_stats(const struct port *p, const struct vmq_slot_stats *bpf,
+		    struct port_stats *out);
+
+/* Per pair, for `queue show`: CPU and frames. */
+struct port_pair_stats {
+	uint16_t cpu;
+	uint64_t delivered, switched, tx_frames;
+};
+void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_stats *out);
+
+/* ---- for workers (receive.c, transmit.c, switch.c) --------------------- */
+
+/*
+ * Give one frame to a port's guest through the switch (queue 0, flood, VM to
+ * VM): tags are put in or left out by the port's rule. Counts it. Takes the
+ * pair's rx lock. @fi describes the frame, @vlan is the VLAN it belongs to (a
+ * frame from an access port carries it here, not in a tag).
+ * Return: true if delivered.
+ */
+bool port_switch_in(struct port *p, const struct frame_info *fi, uint16_t vlan);
+
+/* True if the port takes frames of @vlan (0, 1...4094, SWITCH_VLAN_NONE). */
+bool port_rule_accepts(uint16_t rule, uint16_t vlan);
+
+#endif /* VMQ_PORT_H */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * switch.h - who is where: stations, floods, VM to VM, and queue 0
+ *
+ * A *station* is a (MAC, VLAN rule) behind a port. The list of stations is
+ * replaced as a whole by the control thread; workers read the current snapshot
+ * without a lock, and the old one is freed after every worker has passed a
+ * quiet point (datapath_sync()).
+ *
+ * The *uplink* is a packet socket on the interface: XDP cannot copy a frame to
+ * several sockets, so broadcast and multicast go to the host and the switch
+ * takes its copy from there, as it does unicast frames for VMs that have no
+ * Running queue. A BPF socket filter (bpf/uplink.bpf.c) lets only group
+ * addresses and VM addresses in, so the host's own traffic costs nothing. The
+ * VM addresses and GRO's large frames, partial checksums and taken-out tags
+ * are dealt with there. It is a source of one worker.
+ */
+#ifndef VMQ_SWITCH_H
+#define VMQ_SWITCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "channel/channel.h"
+#include "common/err.h"
+#include "datapath/frame.h"
+#include "datapath/stats.h"
+
+struct port;
+struct datapath;
+struct uswitch;
+struct worker;
+
+struct station {
+	uint8_t	     mac[6];
+	uint16_t     rule;	/* VMQ_RULE_… */
+	struct port *port;
+};
+
+int switch_open(struct uswitch **out, struct datapath *dp, int ifindex,
+		const char *ifname, struct vmq_err *err);
+void switch_close(struct uswitch *sw);
+
+/* Uplink on or off in worker @w (control thread, through worker_call() inside). */
+int switch_start(struct uswitch *sw, struct worker *w, struct vmq_err *err);
+void switch_stop(struct uswitch *sw);
+
+/*
+ * Replace the stations and the ports that get floods (a port with stations
+ * gets floods of its stations' rules). Copies @st. Control thread. On return
+ * no worker uses a port that is not in @st.
+ */
+int switch_set_stations(struct uswitch *sw, const struct station *st, uint32_t n,
+			struct vmq_err *err);
+
+/*
+ * Workers. transmit.c asks where a frame goes.
+ * switch_lookup(): the port of (@mac, @vlan), or NULL: the wire.
+ * @vlan: 0 untagged, 1 ... 4094, or SWITCH_VLAN_NONE for a frame of no single
+ * VLAN (only rule ANY matches).
+ */
+#define SWITCH_VLAN_NONE 0xffff
+struct port *switch_lookup(struct uswitch *sw, const uint8_t mac[6], uint16_t vlan);
+
+/*
+ * Does @port own source address @mac in @vlan (anti-spoofing)?
+ */
+bool switch_owns(struct uswitch *sw, const struct port *port, const uint8_t mac[6],
+		 uint16_t vlan);
+
+/*
+ * Give a group-addressed frame to every port of its VLAN but @from (may be
+ * NULL: from the wire). Return: how many ports got it.
+ */
+uint32_t switch_flood(struct uswitch *sw, const struct port *from,
+		      const struct frame_info *fi, uint16_t vlan);
+
+void switch_stats(const struct uswitch *sw, struct uplink_stats *out);
+
+#endif /* VMQ_SWITCH_H */
