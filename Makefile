@@ -73,7 +73,7 @@ BPF_SRC	   := $(sort $(wildcard bpf/*.bpf.c))
 UNIT_SRC   := $(sort $(wildcard tests/unit/*.c))
 PROG_SRC   := $(sort $(wildcard tests/prog/*.c))
 ALL_SRC	   := $(LOAD_SRC) $(CTL_SRC) $(LIB_SRC) $(UNIT_SRC) $(PROG_SRC)
-SCRIPTS	   := $(filter-out %/systemd %/completion,$(wildcard scripts/*)) .ci/run
+SCRIPTS	   := $(shell find scripts .ci -maxdepth 1 -type f)
 BASH_SRC   := $(wildcard tests/lib/*.bash tests/*.bats)
 
 ARCHIVE	   := $(BUILD)/vmq.a
