@@ -54,6 +54,7 @@ enum vmq_target {
 	VMQ_TARGET_SLOT = 1,	/* one pair: the socket slot itself */
 	VMQ_TARGET_RSS = 2,	/* several pairs: the queue's RSS record decides */
 	VMQ_TARGET_DROP = 3,	/* drop filter (F-28) */
+	VMQ_TARGET_HOST = 4,	/* a filter on queue 0: hides an ANY filter */
 };
 
 struct vmq_filter {
@@ -147,9 +148,10 @@ static inline __u32 vmq_fib_hash(__u64 key, __u32 seed)
 #define VMQ_HASH_UDP_IPV6_EX	0x100
 
 /*
- * One queue's RSS parameters. The program reads the record of the half that
- * `sel` names; user space writes the other one, waits a grace period where it
- * must, then flips `sel`.
+ * One queue's RSS parameters and key, each in two halves. The program reads
+ * `sel` once and takes parameters and key of the half it names, so a frame
+ * never meets a new key with an old table. User space writes the other half,
+ * then flips `sel`; the half it left may be written after a grace period.
  */
 struct vmq_rss_params {
 	__u16 types;		/* VMQ_HASH_… that are on; 0: no hash */
@@ -160,15 +162,23 @@ struct vmq_rss_params {
 };
 
 struct vmq_rss {
-	__u32 sel;
+	__u32 sel;		/* 0 or 1 */
 	__u32 pad;
 	struct vmq_rss_params params[2];
 };
 
-/* Toeplitz as table look-ups: key_table[i][nibble], 2 nibbles a byte. */
-#define VMQ_TOEPLITZ_BYTES	36	/* IPv6 addresses and ports */
+/*
+ * Toeplitz as table look-ups (array map `toeplitz`, by queue id): row i holds
+ * what nibble i of the input, high nibble first, adds to the hash.
+ */
+#define VMQ_TOEPLITZ_NIBBLES	72	/* IPv6 addresses and ports: 36 bytes */
+
+struct vmq_toeplitz_key {
+	__u32 t[VMQ_TOEPLITZ_NIBBLES][16];
+};
+
 struct vmq_toeplitz {
-	__u32 t[VMQ_TOEPLITZ_BYTES * 2][16];
+	struct vmq_toeplitz_key key[2];	/* halves, as in struct vmq_rss */
 };
 
 /* ---- OOB: metadata right in front of a redirected frame ---------------- */
@@ -177,6 +187,7 @@ struct vmq_toeplitz {
 #define VMQ_OOB_F_VLAN		0x1	/* vlan_tci holds the frame's tag */
 #define VMQ_OOB_F_STRIPPED	0x2	/* that tag is not in the frame (NIC took it out) */
 #define VMQ_OOB_F_HASH		0x4	/* hash and hash_type are valid */
+#define VMQ_OOB_F_AD		0x8	/* that tag is 802.1ad (0x88a8), not 802.1Q */
 
 struct vmq_oob {
 	__u8  version;		/* VMQ_OOB_VERSION */
@@ -196,12 +207,13 @@ struct vmq_slot_stats {		/* `slot_stats`, by slot */
 	__u64 redirected;	/* the helper accepted the frame */
 	__u64 bytes;		/* of those */
 	__u64 too_big;		/* longer than a chunk carries: dropped here */
-	__u64 to_host;		/* matched, but no socket there: passed to queue 0 */
+	__u64 to_host;		/* matched, but no socket there, or no room for
+				 * OOB in front of the frame: passed to queue 0 */
 };
 
 struct vmq_adapter_stats {	/* `adapter_stats`, one entry */
 	__u64 frames;		/* seen by the program */
-	__u64 unmatched;	/* unicast without a filter: queue 0 */
+	__u64 unmatched;	/* unicast without a VM's filter: queue 0 */
 	__u64 multicast;	/* group addressed: queue 0 */
 	__u64 malformed;	/* too short for its headers: queue 0 */
 	__u64 rxq_range;	/* RX queue beyond the stride: queue 0 */

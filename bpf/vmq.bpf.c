@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * vmq.bpf.c - the path of a frame, from the NIC to its queue's AF_XDP ring
+ *
+ * The "hardware" of vmq: what a NIC with receive filters does. Read receive()
+ * from top to bottom:
+ *
+ *   parse the Ethernet header and tags            parse.h
+ *   find (MAC, VLAN) in the FIB                   fib.h
+ *   choose a pair, if the queue has several       rss.h
+ *   write the out-of-band record                  oob.h
+ *   redirect to the pair's socket on this RX queue
+ *
+ * What matches nothing is passed to the host, queue 0. No queue's state is
+ * looked at: only filters of Running queues are in the FIB, so a queue that is
+ * stopped gets nothing because nothing matches. The frame itself is never
+ * changed. User space never stops frames: it changes the maps under them
+ * (user/adapter/fib.c).
+ *
+ * Every frame is counted once, by what became of it: `unmatched`, `multicast`,
+ * `malformed`, `rxq_range` and `filtered` of the adapter and the four counters
+ * of its slots add up to the adapter's `frames`.
+ *
+ * Packet pointers are subtracted here (lengths), for which the verifier wants
+ * CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "vmq/abi.h"
+
+#include "maps.h"
+#include "parse.h"
+#include "fib.h"
+#include "rss.h"
+#include "oob.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/*
+ * A frame in several buffers has a filled first one: drivers begin a second
+ * only when the first, 1.5 KiB or more, is full. So below this linear length
+ * there is nothing else, and the usual frame is spared a helper call. Were a
+ * driver to break this, the kernel itself would refuse the frame as too long
+ * for the chunk (xsk_rcv_check()) and count it there.
+ */
+#define LINEAR_FULL	1024
+
+static __always_inline __u32 frame_len(struct xdp_md *ctx)
+{
+	__u32 len = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+	return len < LINEAR_FULL ? len : bpf_xdp_get_buff_len(ctx);
+}
+
+/* To the host, without metadata: it would be taken for a program's own. */
+static __always_inline int pass(struct xdp_md *ctx)
+{
+	oob_clear(ctx);
+	return XDP_PASS;
+}
+
+static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
+{
+	struct vmq_adapter_stats *adapter;
+	struct vmq_slot_stats *stats;
+	__u32 value, slot, len, zero = 0, rxq = ctx->rx_queue_index;
+	struct vmq_oob *oob;
+	struct frame f;
+	__u64 rss = 0;
+
+	adapter = bpf_map_lookup_elem(&adapter_stats, &zero);
+	if (!adapter)
+		return pass(ctx);	/* never: the verifier wants it */
+	adapter->frames++;
+
+	if (!frame_parse(&f, (void *)(long)ctx->data, (void *)(long)ctx->data_end, nic)) {
+		adapter->malformed++;
+		return pass(ctx);
+	}
+	if (frame_is_multicast(&f)) {
+		adapter->multicast++;
+		return pass(ctx);
+	}
+
+	value = fib_match(READ_ONCE(vmq_fib_ctl), &f);
+	switch (VMQ_FIB_TARGET(value)) {
+	case VMQ_TARGET_SLOT:
+	case VMQ_TARGET_RSS:
+		break;
+	case VMQ_TARGET_DROP:
+		adapter->filtered++;
+		return XDP_DROP;
+	default:	/* no filter, or one that says queue 0 */
+		adapter->unmatched++;
+		return pass(ctx);
+	}
+
+	/*
+	 * More RX queues than the device had allocated when we attached: there
+	 * are no sockets for them, and the next slot's would be taken.
+	 */
+	if (rxq >= vmq_stride) {
+		adapter->rxq_range++;
+		return pass(ctx);
+	}
+
+	slot = VMQ_FIB_SLOT(value);
+	if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS || VMQ_FIB_FLAGS(value) & VMQ_FIB_F_HASH) {
+		rss = vmq_rss(ctx, VMQ_FIB_QUEUE(value), f.l3, f.proto);
+		if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS)
+			slot = RSS_SLOT(rss);
+	}
+	stats = bpf_map_lookup_elem(&slot_stats, &slot);
+	if (!stats) {
+		adapter->unmatched++;	/* a slot that this adapter does not have */
+		return pass(ctx);
+	}
+
+	len = frame_len(ctx);
+	if (len > vmq_max_frame) {
+		stats->too_big++;
+		return XDP_DROP;
+	}
+
+	oob = oob_make(ctx);
+	if (oob) {
+		oob->version = VMQ_OOB_VERSION;
+		oob->flags = f.oob_flags | (RSS_TYPE(rss) ? VMQ_OOB_F_HASH : 0);
+		oob->queue = VMQ_FIB_QUEUE(value);
+		oob->pair_slot = slot;
+		oob->vlan_tci = f.tci;
+		oob->hash = RSS_HASH(rss);
+		oob->hash_type = RSS_TYPE(rss);
+		oob->strip = VMQ_FIB_FLAGS(value) & VMQ_FIB_F_STRIP ? f.q_tag : 0;
+		oob->filter = 0;
+
+		if (bpf_redirect_map(&xsks, slot * vmq_stride + rxq, XDP_PASS) == XDP_REDIRECT) {
+			stats->redirected++;
+			stats->bytes += len;
+			return XDP_REDIRECT;
+		}
+	}
+	stats->to_host++;
+	return pass(ctx);
+}
+
+/* For devices whose frames carry their tags. */
+SEC("xdp.frags")
+int vmq_rx(struct xdp_md *ctx)
+{
+	return receive(ctx, (struct nic_tag){});
+}
+
+/*
+ * Since 6.8. Weak, so that the object loads where the kernel has not got it; a
+ * program that calls it can be loaded only for one device (BPF_F_XDP_DEV_BOUND_ONLY),
+ * and the verifier checks that before it removes dead code: hence two programs.
+ */
+extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto,
+					__u16 *vlan_tci) __ksym __weak;
+
+/*
+ * Instructions that never run: room to grow.
+ *
+ * The verifier inlines map look-ups and rewrites context accesses, which makes a
+ * program longer. When it outgrows its pages bpf_prog_realloc() moves it, and up
+ * to 6.18 leaves aux->offload->prog of a device-bound program pointing at freed
+ * memory: the kernel oopses when the device is unregistered
+ * (bpf_dev_bound_netdev_unregister()). Dead code is removed before anything
+ * grows, and the pages that it took remain. 16 KiB is several times what this
+ * program grows by.
+ */
+static __always_inline void reserve_pages(void)
+{
+	if (vmq_never)
+		asm volatile(".rept 2048\n"
+			     "r0 = 0\n"
+			     ".endr\n" ::: "r0");
+}
+
+/*
+ * For devices that take tags out of frames: the driver tells what it took, and
+ * that is the outermost tag. Without one it says -ENODATA, and the tags are
+ * those in the frame.
+ */
+SEC("xdp.frags")
+int vmq_rx_kfunc(struct xdp_md *ctx)
+{
+	struct nic_tag nic = {};
+
+	reserve_pages();
+	if (bpf_xdp_metadata_rx_vlan_tag(ctx, &nic.proto, &nic.tci))
+		nic = (struct nic_tag){};
+	return receive(ctx, nic);
+}
