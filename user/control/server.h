@@ -9,11 +9,14 @@
  *
  * and its reply {"version":1, "id":7, "result":{…}} or
  * {"version":1, "id":7, "error":{"code":"ENOENT","exit":3,"message":"…"}}.
- * A connection that called "monitor" also gets {"version":1, "event":…}.
- * vmq-protocol(7) is the whole of it.
+ * A connection that called "monitor" also gets {"version":1, "event":…}. A
+ * reply too long for one message comes in parts. vmq-protocol(7) is the whole
+ * of it.
  *
  * A peer is known by SO_PEERCRED. Uid 0 is the administrator; others must be
  * allowed by the socket's mode and act on what is theirs (F-13, F-17, R-12).
+ * The socket's group is who may change things: a peer that is not in it (the
+ * administrator has opened the mode to all) may only read.
  * Slow or silent peers cost a descriptor and a bounded queue of bytes, never
  * the service's time: all I/O is non-blocking, a peer whose replies pile up is
  * dropped, and at CLIENTS_MAX the longest silent one makes room.
@@ -29,11 +32,9 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "control/protocol.h"
 
-#define PROTOCOL_VERSION	1
-#define MESSAGE_MAX		(256 * 1024)	/* bytes of one message */
 #define CLIENTS_MAX		256
-#define MESSAGE_FDS_MAX		16
 
 struct server;
 struct client;
@@ -94,7 +95,11 @@ struct method {
 int server_open(struct server **out, const char *path, const struct method *methods,
 		void *service, void (*gone)(void *service, uint64_t client_id),
 		struct vmq_err *err);
-void server_close(struct server *s);	/* unlinks the socket */
+/*
+ * Unlinks the socket and closes all connections; `gone` is not called any more.
+ * Requests that are still held stay valid until they are answered.
+ */
+void server_close(struct server *s);
 
 int server_fd(const struct server *s);	/* an epoll fd of its own; readable: */
 void server_dispatch(struct server *s);
@@ -106,9 +111,16 @@ void request_reply_fd(struct request *r, json_t *result, int fd);
 /* @code: negative errno; the sentence is r->err.text (strerror if empty). */
 void request_fail(struct request *r, int code);
 
-/* Send @event (borrowed; an object with "event") to all who called monitor. */
+/*
+ * Send @event (borrowed; an object with "event") to all who called monitor. May
+ * be called at any time on the control thread, from handlers and `gone` too.
+ */
 void server_event(struct server *s, json_t *event);
-/* Make the peer of @r a monitor; reply with request_reply() first. */
+/*
+ * Make the peer of @r a monitor. Before request_reply(), which ends @r; the
+ * reply is still the first thing the peer gets, because nothing is announced
+ * in between.
+ */
 void server_monitor(struct server *s, struct request *r);
 
 #endif /* VMQ_SERVER_H */
