@@ -60,7 +60,7 @@ enum vmq_target {
 struct vmq_filter {
 	__u32 id;		/* 1 ... VMQ_FILTERS_MAX, unique per adapter */
 	__u16 queue;		/* 0: queue 0; unused for drop filters */
-	__u8  target;		/* VMQ_TARGET_SLOT, or VMQ_TARGET_DROP */
+	__u8  target;		/* VMQ_TARGET_SLOT, _DROP or _HOST */
 	__u8  pad;
 	__u32 owner;		/* uid of the maker */
 };
