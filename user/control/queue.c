@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * queue.c - verbs that make a queue and change it while it lives
+ *
+ * Every verb asks the state table first and moves the state last. What stops a
+ * queue is in teardown.c.
+ */
+#include "control/queue.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "channel/channel.h"
+#include "common/log.h"
+#include "common/parse.h"
+#include "common/util.h"
+#include "control/events.h"
+#include "control/teardown.h"
+
+#define RING_MIN 64u
+#define RING_MAX 4096u
+
+/* Beyond this many addresses a NIC is better off promiscuous than asked. */
+#define ADDRESSES_MAX 256u
+
+struct queue *queue_find(struct service *s, const char *name)
+{
+	unsigned long id;
+	uint32_t i;
+	char *end;
+
+	for (i = 1; i <= VMQ_QUEUES_MAX; i++)
+		if (s->queue[i] && !strcmp(s->queue[i]->rec.name, name))
+			return s->queue[i];
+	id = strtoul(name, &end, 10);
+	if (!*name || *end || id > VMQ_QUEUES_MAX)
+		return NULL;
+	return s->queue[id];
+}
+
+int queue_may_change(const struct queue *q, const struct actor *who, struct vmq_err *err)
+{
+	if (who->uid && who->uid != q->rec.owner)
+		return vmq_err(err, -EPERM, "queue %s belongs to uid %u", q->rec.name,
+			       q->rec.owner);
+	if (q->client_id && q->client_id != who->client_id && who->uid)
+		return vmq_err(err, -EPERM, "queue %s belongs to another connection",
+			       q->rec.name);
+	return 0;
+}
+
+/* The legal next state, or -EBADFD with the sentence of the state table. */
+int queue_next(const struct queue *q, enum queue_event ev, struct vmq_err *err)
+{
+	int next = state_next(q->state, ev);
+
+	if (next < 0)
+		return vmq_err(err, -EBADFD, "%s is refused: queue %s is %s",
+			       state_event_name(ev), q->rec.name, state_name(q->state));
+	return next;
+}
+
+int queue_save(struct queue *q, struct vmq_err *err)
+{
+	return attach_queue_put(q->service->attachment, &q->rec, err);
+}
+
+void queue_announce(struct queue *q, const char *event)
+{
+	server_event_take(q->service->server,
+			  json_pack("{s:s, s:i, s:s, s:s, s:s}", "event", event, "queue",
+				    (int)q->id, "name", q->rec.name, "state",
+				    state_operational_name(q->state), "phase",
+				    state_name(q->state)));
+}
+
+void queue_enter(struct queue *q, enum queue_state state)
+{
+	if (q->state == state)
+		return;
+	q->state = state;
+	queue_announce(q, "queue-state");
+}
+
+/* ---- addresses and stations: what follows from the filters ------------- */
+
+void service_address_add(struct service *s, const uint8_t mac[6])
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+
+	if (!s->promisc_filters && s->addresses < ADDRESSES_MAX &&
+	    !netdev_addrs_add(s->addrs, mac, &err)) {
+		s->addresses++;
+		return;
+	}
+	if (!s->promisc_filters++ && netdev_addrs_promisc(s->addrs, true, &err))
+		log_warn("%s; the NIC may filter frames of virtual machines", err.text);
+}
+
+void service_address_del(struct service *s, const uint8_t mac[6])
+{
+	if (!netdev_addrs_del(s->addrs, mac))
+		s->addresses--;
+	else if (s->promisc_filters && !--s->promisc_filters)
+		netdev_addrs_promisc(s->addrs, false, NULL);
+}
+
+struct station_list {
+	struct service *service;
+	struct station *st;
+	uint32_t n;
+};
+
+static int station_of_filter(const struct filter *f, void *arg)
+{
+	struct station_list *list = arg;
+	struct queue *q = list->service->queue[f->rec.queue];
+
+	/* A filter of a VLAN that the port does not carry is for the rings only. */
+	if (f->rec.target == VMQ_TARGET_DROP || !q || !q->port ||
+	    (q->rec.rule != VMQ_RULE_ANY && f->key.rule != q->rec.rule))
+		return 0;
+	list->st[list->n] = (struct station){ .rule = f->key.rule, .port = q->port };
+	memcpy(list->st[list->n++].mac, f->key.mac, 6);
+	return 0;
+}
+
+int service_refresh_stations(struct service *s, struct vmq_err *err)
+{
+	struct station_list list = { .service = s };
+	uint32_t i, room = filters_count(s->filters);
+	int rc, m;
+
+	for (i = 1; i <= VMQ_QUEUES_MAX; i++)
+		if (s->queue[i])
+			room += s->queue[i]->rec.n_macs;
+	list.st = calloc(room ? room : 1, sizeof(*list.st));
+	if (!list.st)
+		return vmq_err_sys(err, -ENOMEM, "cannot list the stations");
+
+	for (i = 1; i <= VMQ_QUEUES_MAX; i++) {
+		struct queue *q = s->queue[i];
+
+		if (!q || !q->port)
+			continue;
+		for (m = 0; m < q->rec.n_macs; m++) {
+			list.st[list.n] = (struct station){ .rule = q->rec.rule, .port = q->port };
+			memcpy(list.st[list.n++].mac, q->rec.mac[m], 6);
+		}
+	}
+	filters_each(s->filters, station_of_filter, &list);
+	rc = switch_set_stations(datapath_switch(s->datapath), list.st, list.n, err);
+	free(list.st);
+	return rc;
+}
+
+/* ---- allocate ---------------------------------------------------------- */
+
+int queue_check_name(struct service *s, const char *name, struct vmq_err *err)
+{
+	static const char *const reserved[] = { "host", "drop" };
+	size_t i;
+	int rc;
+
+	rc = parse_name(name, "queue name", VMQ_NAME_MAX, err);
+	if (rc)
+		return rc;
+	for (i = 0; i < ARRAY_SIZE(reserved); i++)
+		if (!strcmp(name, reserved[i]))
+			return vmq_err(err, -EINVAL, "the name %s is reserved", name);
+	if (name[strspn(name, "0123456789")] == '\0')
+		return vmq_err(err, -EINVAL, "queue name %s would read as an id: use a letter",
+			       name);
+	if (queue_find(s, name))
+		return vmq_err(err, -EEXIST, "queue %s exists already (id %u)", name,
+			       queue_find(s, name)->id);
+	return 0;
+}
+
+static int pick_id(struct service *s, uint32_t want, struct vmq_err *err)
+{
+	uint32_t id, max = s->cfg.attach.queues;
+
+	if (want) {
+		if (want > max)
+			return vmq_err(err, -ENOBUFS, "queue id %u is above the limit of %u (--queues)",
+				       want, max);
+		return s->queue[want] ? vmq_err(err, -EEXIST, "queue id %u is in use", want)
+				      : (int)want;
+	}
+	for (id = 1; id <= max; id++)
+		if (!s->queue[id])
+			return id;
+	return vmq_err(err, -ENOBUFS, "all %u queues are in use; start vmq-load with more --queues",
+		       max);
+}
+
+/* CPUs: those asked for must have a worker; the rest follow in turn. */
+static int pick_cpus(struct service *s, struct vmq_queue_record *rec, uint32_t id,
+		     struct vmq_err *err)
+{
+	int i;
+
+	for (i = 0; i < rec->pairs; i++) {
+		if (rec->cpu[i] == UINT16_MAX)
+			rec->cpu[i] = s->cfg.cpu[(id - 1 + i) % s->cfg.n_cpus];
+		if (!datapath_worker(s->datapath, rec->cpu[i]))
+			return vmq_err(err, -EINVAL,
+				       "CPU %u has no worker here: choose from those of --cpus",
+				       rec->cpu[i]);
+	}
+	return 0;
+}
+
+static void channel_event(void *arg, const char *what, const char *detail)
+{
+	struct queue *q = arg;
+
+	event_post(q->service, q->id, what, detail);
+}
+
+static int open_channel(struct queue *q, bool adopt, struct channel **ch, struct vmq_err *err)
+{
+	struct service *s = q->service;
+	uint32_t carries = s->cfg.attach.max_frame - ETH_HLEN - VLAN_HLEN;
+	struct channel_config cfg = {
+		.queue = q->rec.name,
+		.mac = q->rec.n_macs ? q->rec.mac[0] : NULL,
+		.pairs = q->rec.pairs,
+		.mtu = MIN(s->info->dev.mtu, carries),
+		.adopt = adopt,
+		.event = channel_event,
+		.arg = q,
+	};
+	struct vmq_err why = VMQ_ERR_INIT;
+	int rc;
+
+	*ch = NULL;
+	rc = channel_open(ch, q->rec.channel, &cfg, &why);
+	if (!rc)
+		return 0;
+	if (!adopt)
+		return vmq_err(err, rc, "%s", why.text);
+	/* The queue is the administrator's and outlives what its channel needs. */
+	log_warn("queue %s: %s", q->rec.name, why.text);
+	q->channel_lost = strdup(why.text);
+	return 0;
+}
+
+int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool adopt,
+		   struct queue **out, struct vmq_err *err)
+{
+	struct port_config port;
+	struct channel *ch;
+	struct queue *q;
+	int rc, i;
+
+	rc = queue_check_name(s, want->name, err);
+	if (rc)
+		return rc;
+	for (i = 0; i < want->n_macs; i++)
+		if (!memcmp(want->mac[i], s->info->dev.mac, 6))
+			return vmq_err(err, -EINVAL,
+				       "that address is %s's own: a virtual machine needs another",
+				       s->info->dev.name);
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return vmq_err_sys(err, -ENOMEM, "cannot make queue %s", want->name);
+	q->service = s;
+	q->rec = *want;
+
+	rc = pick_id(s, want->id, err);
+	if (rc < 0)
+		goto err_free;
+	q->id = q->rec.id = rc;
+	q->rec.flags &= ~VMQ_QUEUE_F_COMPLETE;
+	rc = pick_cpus(s, &q->rec, q->id, err);
+	if (rc)
+		goto err_free;
+	rc = open_channel(q, adopt, &ch, err);
+	if (rc)
+		goto err_free;
+
+	port = (struct port_config){
+		.id = q->id, .name = q->rec.name, .channel = ch, .rule = q->rec.rule,
+		.trust = q->rec.flags & VMQ_QUEUE_F_TRUST, .pairs = q->rec.pairs,
+	};
+	memcpy(port.cpu, q->rec.cpu, sizeof(port.cpu));
+	rc = port_open(&q->port, s->datapath, &port, err);
+	if (rc) {
+		if (ch)
+			ch->ops->close(ch, adopt);
+		goto err_free;
+	}
+	if (q->rec.flags & VMQ_QUEUE_F_PAUSED)
+		port_set_paused(q->port, true);
+
+	s->queue[q->id] = q;
+	s->n_queues++;
+	rc = queue_save(q, err);
+	if (!rc)
+		rc = service_refresh_stations(s, err);
+	if (rc)
+		goto err_port;
+	for (i = 0; i < q->rec.n_macs; i++)
+		service_address_add(s, q->rec.mac[i]);
+	queue_enter(q, state_next(QUEUE_UNDEFINED, QUEUE_EV_ALLOCATE));
+	*out = q;
+	return 0;
+
+err_port:
+	s->queue[q->id] = NULL;
+	s->n_queues--;
+	service_refresh_stations(s, NULL);
+	port_close(q->port, adopt);
+	attach_queue_del(s->attachment, q->id);
+err_free:
+	free(q->channel_lost);
+	free(q);
+	return rc;
+}
+
+/* ---- complete ---------------------------------------------------------- */
+
+static int slots_take(struct queue *q, struct vmq_err *err)
+{
+	struct service *s = q->service;
+	uint32_t slot, n = 0;
+
+	for (slot = 0; slot < s->cfg.attach.slots && n < q->rec.pairs; slot++) {
+		if (s->slot_used[slot])
+			continue;
+		s->slot_used[slot] = true;
+		q->slot[n++] = slot;
+		attach_slot_clear(s->attachment, slot);
+	}
+	if (n == q->rec.pairs)
+		return 0;
+	while (n)
+		s->slot_used[q->slot[--n]] = false;
+	return vmq_err(err, -ENOBUFS, "no socket slots are left for queue %s", q->rec.name);
+}
+
+void queue_slots_release(struct queue *q)
+{
+	int i;
+
+	for (i = 0; i < q->rec.pairs; i++)
+		q->service->slot_used[q->slot[i]] = false;
+}
+
+uint32_t queue_ring(const struct queue *q)
+{
+	uint32_t want = q->rec.ring ? roundup_pow2(q->rec.ring) : q->service->ring;
+
+	return MIN(MAX(want, RING_MIN), RING_MAX);
+}
+
+uint32_t queue_fib_value(const struct queue *q)
+{
+	uint32_t flags = q->rec.rule == VMQ_RULE_ANY ? 0 : VMQ_FIB_F_STRIP;
+
+	return VMQ_FIB_VALUE(VMQ_TARGET_SLOT, flags, q->id, q->slot[0]);
+}
+
+int queue_complete(struct queue *q, struct vmq_err *err)
+{
+	int next = queue_next(q, QUEUE_EV_COMPLETE, err), rc;
+
+	if (next < 0)
+		return next;
+	if (!q->rec.weight)
+		return vmq_err(err, -EBADFD,
+			       "queue %s has weight 0: its frames stay on queue 0 until "
+			       "'vmqctl queue set %s --weight' gives it one",
+			       q->rec.name, q->rec.name);
+	rc = slots_take(q, err);
+	if (rc)
+		return rc;
+	rc = port_rings_open(q->port, q->slot, queue_ring(q), err);
+	if (rc)
+		goto err_slots;
+	q->rec.flags |= VMQ_QUEUE_F_COMPLETE;
+	rc = queue_save(q, err);
+	if (rc)
+		goto err_rings;
+	if (next == QUEUE_RUNNING) {
+		rc = filters_activate(q->service->filters, q->id, queue_fib_value(q), err);
+		if (rc)
+			goto err_rings;
+	}
+	queue_enter(q, next);
+	return 0;
+
+err_rings:
+	q->rec.flags &= ~VMQ_QUEUE_F_COMPLETE;
+	queue_save(q, NULL);
+	port_rings_close(q->port);
+err_slots:
+	queue_slots_release(q);
+	return rc;
+}
+
+/* ---- filters ----------------------------------------------------------- */
+
+int queue_filter_check(struct service *s, const struct vmq_filter_key *key, struct vmq_err *err)
+{
+	if (!memcmp(key->mac, s->info->dev.mac, 6))
+		return vmq_err(err, -EINVAL, "that address is %s's own: its frames are the host's",
+			       s->info->dev.name);
+	if (!s->info->tags_known && key->rule != VMQ_RULE_ANY)
+		return vmq_err(err, -EOPNOTSUPP,
+			       "a VLAN or untagged filter could take a frame of another VLAN: %s; "
+			       "use --vlan any, or start vmq-load with --tags frame if tags are "
+			       "known to stay in the frame", s->info->tags_why);
+	return 0;
+}
+
+int queue_filter_set(struct queue *q, const struct vmq_filter_key *key, uint32_t owner,
+		     struct vmq_filter *f, struct vmq_err *err)
+{
+	int next = queue_next(q, QUEUE_EV_SET_FILTER, err), rc;
+	struct service *s = q->service;
+	const struct filter *clash;
+
+	if (next < 0)
+		return next;
+	rc = queue_filter_check(s, key, err);
+	if (rc)
+		return rc;
+	*f = (struct vmq_filter){ .id = f->id, .queue = q->id, .target = VMQ_TARGET_SLOT,
+				  .owner = owner };
+	rc = filters_add(s->filters, key, f, &clash, err);
+	if (rc == -EEXIST && clash && s->queue[clash->rec.queue])
+		vmq_err_prefix(err, "taken by queue %s", s->queue[clash->rec.queue]->rec.name);
+	if (rc)
+		return rc;
+	/* Paused -> Running: only now may frames come (S-6). */
+	if (q->state == QUEUE_PAUSED)
+		rc = filters_activate(s->filters, q->id, queue_fib_value(q), err);
+	if (!rc)
+		rc = service_refresh_stations(s, err);
+	if (rc) {
+		if (q->state == QUEUE_PAUSED)
+			filters_deactivate(s->filters, q->id);
+		filters_del(s->filters, filters_by_id(s->filters, f->id), NULL);
+		return rc;
+	}
+	service_address_add(s, key->mac);
+	queue_enter(q, next);
+	return 0;
+}
+
+/* ---- live changes ------------------------------------------------------ */
+
+int queue_may_set(const struct queue *q, struct vmq_err *err)
+{
+	int next = queue_next(q, QUEUE_EV_PARAMETERS, err);
+
+	return MIN(next, 0);
+}
+
+int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *err)
+{
+	uint16_t before[VMQ_PAIRS_MAX];
+	int i, rc = 0;
+
+	if (n != q->rec.pairs)
+		return vmq_err(err, -EINVAL, "queue %s has %u pair%s: name as many CPUs",
+			       q->rec.name, q->rec.pairs, q->rec.pairs == 1 ? "" : "s");
+	memcpy(before, q->rec.cpu, sizeof(before));
+	for (i = 0; i < n && !rc; i++) {
+		if (!datapath_worker(q->service->datapath, cpu[i]))
+			rc = vmq_err(err, -EINVAL,
+				     "CPU %u has no worker here: choose from those of --cpus",
+				     cpu[i]);
+		else
+			rc = port_set_cpu(q->port, i, cpu[i], err);
+		if (!rc)
+			q->rec.cpu[i] = cpu[i];
+	}
+	if (!rc)
+		rc = queue_save(q, err);
+	if (!rc)
+		return 0;
+	while (i-- > 0)
+		if (q->rec.cpu[i] != before[i] && !port_set_cpu(q->port, i, before[i], NULL))
+			q->rec.cpu[i] = before[i];
+	return rc;
+}
+
+/*
+ * A port's VLAN is in its filters too: those of its own addresses follow it, as
+ * one change, under their old ids.
+ */
+static int move_filters_to_rule(struct queue *q, uint16_t rule, struct vmq_err *err)
+{
+	struct filters *fs = q->service->filters;
+	int i, rc;
+
+	rc = filters_begin(fs, err);
+	if (rc)
+		return rc;
+	for (i = 0; i < q->rec.n_macs && !rc; i++) {
+		struct vmq_filter_key key = { .rule = q->rec.rule };
+		const struct filter *f;
+		struct vmq_filter rec;
+
+		memcpy(key.mac, q->rec.mac[i], 6);
+		f = filters_by_key(fs, &key);
+		if (!f || f->rec.queue != q->id || f->rec.target == VMQ_TARGET_DROP)
+			continue;
+		rec = f->rec;
+		key.rule = rule;
+		rc = queue_filter_check(q->service, &key, err);
+		if (!rc)
+			rc = filters_del(fs, f, err);
+		if (!rc)
+			rc = filters_add(fs, &key, &rec, NULL, err);
+	}
+	if (rc) {
+		filters_abort(fs);
+		return rc;
+	}
+	return filters_commit(fs, err);
+}
+
+int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err *err)
+{
+	uint16_t before = q->rec.rule;
+	int rc;
+
+	rc = queue_may_set(q, err);
+	if (rc)
+		return rc;
+	if (rule != before) {
+		rc = move_filters_to_rule(q, rule, err);
+		if (rc)
+			return rc;
+	}
+	q->rec.rule = rule;
+	q->rec.flags = trust ? q->rec.flags | VMQ_QUEUE_F_TRUST
+			     : q->rec.flags & ~VMQ_QUEUE_F_TRUST;
+	port_set_policy(q->port, rule, trust);
+	/* The strip flag of the FIB value depends on the rule. */
+	if (q->state == QUEUE_RUNNING && rule != before) {
+		rc = filters_activate(q->service->filters, q->id, queue_fib_value(q), err);
+		if (rc)
+			return rc;
+	}
+	rc = service_refresh_stations(q->service, err);
+	return rc ? rc : queue_save(q, err);
+}
+
+int queue_set_paused(struct queue *q, bool paused, struct vmq_err *err)
+{
+	int rc;
+
+	rc = queue_may_set(q, err);
+	if (rc)
+		return rc;
+	q->rec.flags = paused ? q->rec.flags | VMQ_QUEUE_F_PAUSED
+			      : q->rec.flags & ~VMQ_QUEUE_F_PAUSED;
+	port_set_paused(q->port, paused);
+	queue_announce(q, paused ? "queue-paused" : "queue-resumed");
+	return queue_save(q, err);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * report.c - show, list and stats
+ *
+ * An administrator sees everything, another user what is his (R-15).
+ */
+#include "control/report.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "common/parse.h"
+#include "common/util.h"
+#include "control/teardown.h"
+
+static bool may_see(const struct queue *q, const struct actor *who)
+{
+	return !who->uid || q->rec.owner == who->uid;
+}
+
+static json_t *ints(const uint16_t *v, int n)
+{
+	json_t *a = json_array();
+	int i;
+
+	for (i = 0; i < n; i++)
+		json_array_append_new(a, json_integer(v[i]));
+	return a;
+}
+
+static json_t *vlan_json(uint16_t rule)
+{
+	char word[RULE_STRLEN];
+
+	return json_string(format_rule(rule, word));
+}
+
+static json_t *mac_json(const uint8_t mac[6])
+{
+	char word[MAC_STRLEN];
+
+	return json_string(format_mac(mac, word));
+}
+
+/* Queue 0 has no port, no address and no channel; it is always there. */
+static json_t *host_queue(struct service *s)
+{
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:[], s:s, s:i, s:[], s:s, s:b, s:b, s:i, s:i,"
+			 " s:i, s:i}",
+			 "id", 0, "name", "host", "vm", "", "state", "running", "phase", "running",
+			 "macs", "vlan", "any", "pairs", 1, "cpus", "channel", "host", "trust", 1,
+			 "paused", 0, "ring", 0, "weight", 100, "filters",
+			 (int)filters_of(s->filters, 0), "owner", 0);
+}
+
+static json_t *queue_json(struct queue *q)
+{
+	json_t *macs = json_array(), *o;
+	int i;
+
+	for (i = 0; i < q->rec.n_macs; i++)
+		json_array_append_new(macs, mac_json(q->rec.mac[i]));
+	o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:o, s:s, s:b, s:b, s:i, s:i, s:i,"
+		      " s:i}",
+		      "id", (int)q->id, "name", q->rec.name, "vm", q->rec.vm, "state",
+		      state_operational_name(q->state), "phase", state_name(q->state), "macs", macs,
+		      "vlan", vlan_json(q->rec.rule), "pairs", (int)q->rec.pairs, "cpus",
+		      ints(q->rec.cpu, q->rec.pairs), "channel", q->rec.channel, "trust",
+		      !!(q->rec.flags & VMQ_QUEUE_F_TRUST), "paused",
+		      !!(q->rec.flags & VMQ_QUEUE_F_PAUSED), "ring", (int)queue_ring(q), "weight",
+		      (int)q->rec.weight, "filters", (int)filters_of(q->service->filters, q->id),
+		      "owner", (int)q->rec.owner);
+	if (o && q->channel_lost)
+		json_object_set_new(o, "channel_lost", json_string(q->channel_lost));
+	if (o && q->client_id)
+		json_object_set_new(o, "attached", json_true());
+	return o;
+}
+
+json_t *report_queues(struct service *s, const struct actor *who)
+{
+	json_t *list = json_array();
+	uint32_t id;
+
+	json_array_append_new(list, host_queue(s));
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		if (s->queue[id] && may_see(s->queue[id], who))
+			json_array_append_new(list, queue_json(s->queue[id]));
+	return json_pack("{s:o}", "queues", list);
+}
+
+/* ---- filters ----------------------------------------------------------- */
+
+json_t *report_filter(struct service *s, const struct filter *f)
+{
+	const struct queue *q = s->queue[f->rec.queue];
+	bool drop = f->rec.target == VMQ_TARGET_DROP;
+
+	return json_pack("{s:i, s:i, s:s, s:o, s:o, s:s, s:i}", "id", (int)f->rec.id, "queue",
+			 (int)f->rec.queue, "queue_name",
+			 drop ? "drop" : q ? q->rec.name : "host", "mac", mac_json(f->key.mac),
+			 "vlan", vlan_json(f->key.rule), "action", drop ? "drop" : "queue", "owner",
+			 (int)f->rec.owner);
+}
+
+struct filter_list {
+	struct service *service;
+	const struct queue *only;
+	const struct actor *who;
+	json_t *array;
+};
+
+static int list_filter(const struct filter *f, void *arg)
+{
+	struct filter_list *list = arg;
+	bool drop = f->rec.target == VMQ_TARGET_DROP;
+
+	if (list->only && (drop || f->rec.queue != list->only->id))
+		return 0;
+	if (list->who->uid && f->rec.owner != list->who->uid)
+		return 0;
+	json_array_append_new(list->array, report_filter(list->service, f));
+	return 0;
+}
+
+static json_t *filters_json(struct service *s, const struct queue *only, const struct actor *who)
+{
+	struct filter_list list = {
+		.service = s, .only = only, .who = who, .array = json_array(),
+	};
+
+	filters_each(s->filters, list_filter, &list);
+	return list.array;
+}
+
+json_t *report_filters(struct service *s, const struct queue *only, const struct actor *who)
+{
+	return json_pack("{s:o}", "filters", filters_json(s, only, who));
+}
+
+json_t *report_queue(struct queue *q)
+{
+	const struct actor root = { .uid = 0 };
+	json_t *o = queue_json(q), *pairs = json_array();
+	int i;
+
+	for (i = 0; i < q->rec.pairs; i++) {
+		struct port_pair_stats ps;
+
+		port_get_pair_stats(q->port, i, &ps);
+		json_array_append_new(pairs,
+				      json_pack("{s:i, s:i, s:I, s:I, s:I}", "pair", i, "cpu",
+						(int)ps.cpu, "delivered",
+						(json_int_t)ps.delivered, "switched",
+						(json_int_t)ps.switched, "tx_frames",
+						(json_int_t)ps.tx_frames));
+	}
+	json_object_set_new(o, "pair_list", pairs);
+	json_object_set_new(o, "filter_list", filters_json(q->service, q, &root));
+	return json_pack("{s:o}", "queue", o);
+}
+
+/* ---- adapter ----------------------------------------------------------- */
+
+static uint32_t frames_free(struct service *s)
+{
+	uint32_t r, least = UINT32_MAX;
+
+	for (r = 0; r < datapath_cfg(s->datapath)->rxqs; r++) {
+		struct rxq *q = datapath_rxq(s->datapath, r);
+
+		if (q)
+			least = MIN(least, rxq_frames_free(q));
+	}
+	return least == UINT32_MAX ? 0 : least;
+}
+
+/* The full set of what the adapter can do, whether in use or not (R-22, O-1). */
+static json_t *capabilities(void)
+{
+	return json_pack("{s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:s, s:s}", "queues_max",
+			 VMQ_QUEUES_MAX, "filters_max", VMQ_FILTERS_MAX, "macs_per_queue",
+			 VMQ_MACS_MAX, "vlan_filtering", 1, "any_vlan", 1, "drop_filters", 1,
+			 "dynamic_affinity", 1, "lookahead_split", 0, "tests", "equal", "headers",
+			 "mac");
+}
+
+json_t *report_show(struct service *s, const struct actor *who)
+{
+	const struct datapath_config *dp = datapath_cfg(s->datapath);
+	const struct attach_info *in = s->info;
+	struct vmq_err err = VMQ_ERR_INIT;
+	json_t *a, *queues;
+
+	a = json_pack("{s:s, s:s, s:i, s:o, s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b}", "name",
+		      s->cfg.attach.name, "interface", in->dev.name, "ifindex", in->dev.ifindex,
+		      "mac", mac_json(in->dev.mac), "driver", in->dev.driver, "mtu",
+		      (int)in->dev.mtu, "mode", in->mode == VMQ_MODE_NATIVE ? "native" : "skb",
+		      "tags", in->tags_why, "tags_known", in->tags_known, "rx_queues",
+		      (int)dp->rxqs, "stride", (int)in->stride, "placement",
+		      s->place ? place_describe(s->place) : "off", "adopted", in->adopted);
+	if (!a)
+		return NULL;
+	json_object_set_new(a, "attached", json_boolean(!attach_check(s->attachment, &err)));
+	if (err.code)
+		json_object_set_new(a, "attached_why", json_string(err.text));
+	json_object_set_new(a, "pid", json_integer(getpid()));
+	json_object_set_new(a, "uptime_s", json_integer((now_ns() - s->started_ns) / 1000000000));
+	json_object_set_new(a, "chunk", json_integer(dp->chunk));
+	json_object_set_new(a, "max_frame", json_integer(s->cfg.attach.max_frame));
+	json_object_set_new(a, "cpus", ints(s->cfg.cpu, s->cfg.n_cpus));
+	json_object_set_new(a, "poll_us", json_integer(dp->poll_us));
+	json_object_set_new(a, "queues", json_pack("{s:i, s:i}", "used", (int)s->n_queues, "max",
+						   (int)s->cfg.attach.queues));
+	json_object_set_new(a, "filters", json_pack("{s:i, s:i}", "used",
+						    (int)filters_count(s->filters), "max",
+						    VMQ_FILTERS_MAX));
+	json_object_set_new(a, "frames", json_pack("{s:i, s:i, s:i, s:I}", "per_rx_queue",
+						   (int)dp->rx_frames, "free", (int)frames_free(s),
+						   "ring", (int)s->ring, "bytes",
+						   (json_int_t)dp->rxqs * dp->chunk *
+						   (dp->rx_frames + dp->tx_frames + RXQ_RESERVE)));
+	json_object_set_new(a, "capabilities", capabilities());
+
+	queues = report_queues(s, who);
+	json_object_set_new(queues, "adapter", a);
+	return queues;
+}
+
+/* ---- stats ------------------------------------------------------------- */
+
+/* Counters by their table: into the object, or one of its groups. */
+static json_t *counters(const struct stat_desc *table, const void *from)
+{
+	json_t *o = json_object(), *into;
+
+	for (; table->name; table++) {
+		uint64_t v = *(const uint64_t *)((const char *)from + table->offset);
+
+		into = o;
+		if (table->group) {
+			into = json_object_get(o, table->group);
+			if (!into) {
+				into = json_object();
+				json_object_set_new(o, table->group, into);
+			}
+		}
+		json_object_set_new(into, table->name, json_integer((json_int_t)v));
+	}
+	return o;
+}
+
+static json_t *queue_stats(struct queue *q)
+{
+	struct vmq_slot_stats sum = { 0 }, one;
+	struct port_stats ps;
+	int i;
+
+	/* BPF's counters first: a frame counted later only adds to in_flight. */
+	if (port_has_rings(q->port))
+		for (i = 0; i < q->rec.pairs; i++) {
+			if (attach_slot_stats(q->service->attachment, q->slot[i], &one))
+				continue;
+			sum.redirected += one.redirected;
+			sum.bytes += one.bytes;
+			sum.too_big += one.too_big;
+			sum.to_host += one.to_host;
+		}
+	port_get_stats(q->port, &sum, &ps);
+	return json_pack("{s:i, s:s, s:s, s:o}", "id", (int)q->id, "name", q->rec.name, "state",
+			 state_operational_name(q->state), "stats", counters(port_stat_table, &ps));
+}
+
+static const struct stat_desc adapter_stat_table[] = {
+#define STAT(field, text) { #field, NULL, offsetof(struct vmq_adapter_stats, field), text }
+	STAT(frames, "frames seen by the XDP program"),
+	STAT(unmatched, "unicast without a filter, passed to queue 0"),
+	STAT(multicast, "group addressed, passed to queue 0"),
+	STAT(malformed, "too short for their headers, passed to queue 0"),
+	STAT(rxq_range, "on an RX queue beyond the stride, passed to queue 0"),
+	STAT(filtered, "dropped by drop filters"),
+#undef STAT
+	{ NULL, NULL, 0, NULL },
+};
+
+json_t *report_stats(struct service *s, const struct queue *only, const struct actor *who)
+{
+	struct vmq_adapter_stats as = { 0 };
+	json_t *queues = json_array(), *a;
+	struct uplink_stats up = { 0 };
+	uint32_t id;
+
+	attach_adapter_stats(s->attachment, &as);
+	switch_stats(datapath_switch(s->datapath), &up);
+	a = counters(adapter_stat_table, &as);
+	json_object_set_new(a, "name", json_string(s->cfg.attach.name));
+	json_object_set_new(a, "uplink", counters(uplink_stat_table, &up));
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
+		struct queue *q = s->queue[id];
+
+		if (q && (!only || q == only) && may_see(q, who))
+			json_array_append_new(queues, queue_stats(q));
+	}
+	return json_pack("{s:o, s:o}", "adapter", a, "queues", queues);
+}

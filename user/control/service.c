@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * service.c - building the service, its loop, and taking it apart
+ *
+ * Order of building: attach (program, maps, pins), FIB and filters, barrier,
+ * data path, records of an earlier run, and last the socket: who can connect
+ * finds a service that is ready. Taking apart is the reverse.
+ */
+#include "control/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "common/log.h"
+#include "common/util.h"
+#include "control/events.h"
+#include "control/queue.h"
+
+#define TX_FRAMES 1024u		/* per RX queue, for what guests send */
+#define RING_DEFAULT 256u
+#define RING_LEAST 64u
+
+/* ---- sizes ------------------------------------------------------------- */
+
+/*
+ * The product queues x RX queues x ring costs memory, so rings shrink as the
+ * limit on queues grows: 256 entries up to 64 queues, 64 at 1,024.
+ */
+static void choose_sizes(struct service *s)
+{
+	struct service_config *c = &s->cfg;
+	uint32_t queues = c->attach.queues;
+
+	if (!c->frames)
+		c->frames = queues <= 64 ? queues * RING_DEFAULT
+					 : MAX(64 * RING_DEFAULT, queues * RING_LEAST);
+	s->ring = MIN(MAX(c->frames / queues, RING_LEAST), RING_DEFAULT);
+	s->ring = roundup_pow2(s->ring + 1) / 2;
+}
+
+/* A chunk must carry a frame of the device's MTU with two tags. */
+static int choose_chunk(struct service *s, struct vmq_err *err)
+{
+	struct netdev_info dev;
+	uint32_t need;
+	int rc;
+
+	rc = netdev_query(s->cfg.attach.ifname, &dev, err);
+	if (rc)
+		return rc;
+	need = dev.mtu + ETH_HLEN + 2 * VLAN_HLEN;
+	if (!s->cfg.chunk)
+		s->cfg.chunk = need <= CHUNK_CARRIES(2048) ? 2048 : 4096;
+	s->cfg.attach.max_frame = CHUNK_CARRIES(s->cfg.chunk);
+	if (need > s->cfg.attach.max_frame)
+		log_warn("%s has MTU %u, but a chunk of %u carries frames of %u bytes: longer ones "
+			 "are dropped and counted as too_big", dev.name, dev.mtu, s->cfg.chunk,
+			 s->cfg.attach.max_frame);
+	return 0;
+}
+
+/* ---- restart ----------------------------------------------------------- */
+
+struct restore {
+	struct service *service;
+	bool complete[VMQ_QUEUES_MAX + 1];
+};
+
+static int restore_queue(const struct vmq_queue_record *rec, void *arg)
+{
+	struct restore *re = arg;
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct queue *q;
+
+	if (queue_allocate(re->service, rec, true, &q, &err)) {
+		log_warn("queue %s of the last run is lost: %s", rec->name, err.text);
+		return 0;
+	}
+	re->complete[q->id] = rec->flags & VMQ_QUEUE_F_COMPLETE;
+	return 0;
+}
+
+static int restore_filter(const struct vmq_filter_key *key, const struct vmq_filter *f, void *arg)
+{
+	struct restore *re = arg;
+	struct service *s = re->service;
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct vmq_filter rec = *f;
+	struct queue *q = f->queue <= VMQ_QUEUES_MAX ? s->queue[f->queue] : NULL;
+	int rc;
+
+	if (f->target != VMQ_TARGET_SLOT)
+		rc = filters_add(s->filters, key, &rec, NULL, &err);
+	else if (q)
+		rc = queue_filter_set(q, key, f->owner, &rec, &err);
+	else
+		rc = vmq_err(&err, -ENOENT, "its queue %u is gone", f->queue);
+	if (rc) {
+		log_warn("filter %u of the last run is lost: %s", f->id, err.text);
+		attach_filter_del(s->attachment, key);
+	}
+	return 0;
+}
+
+/* Replay the records by the ordinary verbs. */
+static void restore_all(struct service *s)
+{
+	struct restore re = { .service = s };
+	struct vmq_err err = VMQ_ERR_INIT;
+	uint32_t id;
+
+	attach_each_queue(s->attachment, restore_queue, &re);
+	attach_each_filter(s->attachment, restore_filter, &re);
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		if (s->queue[id] && re.complete[id] && queue_complete(s->queue[id], &err))
+			log_warn("queue %s stays on queue 0: %s", s->queue[id]->rec.name, err.text);
+	if (s->n_queues)
+		log_info("took over %u queue%s and %u filter%s", s->n_queues,
+			 s->n_queues == 1 ? "" : "s", filters_count(s->filters),
+			 filters_count(s->filters) == 1 ? "" : "s");
+}
+
+/* ---- the loop's descriptors -------------------------------------------- */
+
+static void on_signal(struct service *s)
+{
+	struct signalfd_siginfo si;
+
+	if (read(s->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	log_info("signal %s: stopping", strsignal(si.ssi_signo));
+	s->stop = true;
+}
+
+static void on_server(struct service *s)
+{
+	server_dispatch(s->server);
+}
+
+static void on_barrier(struct service *s)
+{
+	barrier_dispatch(s->barrier);
+}
+
+static void on_datapath(struct service *s)
+{
+	datapath_dispatch(s->datapath);
+}
+
+static void follow_device(struct service *s)
+{
+	const struct datapath_config *dp = datapath_cfg(s->datapath);
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct netdev_info dev;
+
+	if (netdev_query(s->info->dev.name, &dev, &err))
+		return;
+	if (dev.rxqs == dp->rxqs && dev.txqs == dp->txqs)
+		return;
+	log_info("%s now has %u RX and %u TX queues", dev.name, dev.rxqs, dev.txqs);
+	if (datapath_set_rxqs(s->datapath, dev.rxqs, dev.txqs, &err))
+		log_warn("frames of the new RX queues stay on queue 0: %s", err.text);
+}
+
+static void on_watch(struct service *s)
+{
+	enum netdev_event ev;
+
+	while (!netdev_watch_read(s->watch, &ev)) {
+		if (ev == NETDEV_EV_GONE) {
+			s->gone = s->stop = true;
+			return;
+		}
+		follow_device(s);
+	}
+}
+
+static void on_event(struct service *s)
+{
+	events_dispatch(s);
+}
+
+typedef void (*ready_fn)(struct service *s);
+
+static int watch_fd(struct service *s, int fd, ready_fn fn, struct vmq_err *err)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = (void *)fn };
+
+	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		return vmq_err_sys(err, -errno, "cannot watch a descriptor");
+	return 0;
+}
+
+static int open_loop(struct service *s, struct vmq_err *err)
+{
+	sigset_t set;
+	int rc;
+
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll_fd < 0)
+		return vmq_err_sys(err, -errno, "cannot make an epoll descriptor");
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	/* Before any thread is made, so that all of them inherit the mask. */
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return vmq_err_sys(err, -errno, "cannot make a signal descriptor");
+	rc = events_open(s, err);
+	if (!rc)
+		rc = watch_fd(s, s->signal_fd, on_signal, err);
+	if (!rc)
+		rc = watch_fd(s, s->event_fd[0], on_event, err);
+	return rc;
+}
+
+/* ---- build ------------------------------------------------------------- */
+
+static int grace(void *arg)
+{
+	struct service *s = arg;
+
+	return barrier_wait(s->barrier);
+}
+
+static int open_adapter(struct service *s, struct vmq_err *err)
+{
+	int rc;
+
+	rc = choose_chunk(s, err);
+	if (rc)
+		return rc;
+	choose_sizes(s);
+	rc = attach_open(&s->attachment, &s->cfg.attach, err);
+	if (rc)
+		return rc;
+	s->info = attach_info(s->attachment);
+	rc = barrier_open(&s->barrier, err);
+	if (rc)
+		return rc;
+	rc = fib_open(&s->fib, s->info->fib, s->info->fib_ctl, grace, s);
+	if (!rc)
+		rc = filters_open(&s->filters, s->attachment, s->fib);
+	if (rc)
+		return vmq_err_sys(err, rc, "cannot build the FIB");
+	rc = netdev_addrs_open(&s->addrs, s->info->dev.ifindex, err);
+	if (!rc)
+		rc = netdev_watch_open(&s->watch, s->info->dev.ifindex, err);
+	if (rc)
+		return rc;
+	if (s->cfg.place) {
+		struct vmq_err why = VMQ_ERR_INIT;
+
+		if (place_apply(&s->place, s->info->dev.name, s->cfg.cpu, s->cfg.n_cpus, &why))
+			log_warn("the kernel's receive work stays where it is: %s", why.text);
+	}
+	return 0;
+}
+
+static int open_datapath(struct service *s, struct vmq_err *err)
+{
+	struct datapath_config dp = {
+		.ifname = s->info->dev.name,
+		.ifindex = s->info->dev.ifindex,
+		.rxqs = MIN(s->info->dev.rxqs, s->info->stride),
+		.txqs = s->info->dev.txqs,
+		.stride = s->info->stride,
+		.xsks_fd = s->info->xsks_fd,
+		.native = s->info->mode == VMQ_MODE_NATIVE,
+		.chunk = s->cfg.chunk,
+		.rx_frames = s->cfg.frames,
+		.tx_frames = TX_FRAMES,
+		.poll_us = s->cfg.poll_us,
+		.cpus = s->cfg.cpu,
+		.n_cpus = s->cfg.n_cpus,
+	};
+	int rc;
+
+	rc = datapath_open(&s->datapath, &dp, err);
+	if (rc)
+		return rc;
+	return switch_start(datapath_switch(s->datapath), datapath_worker_at(s->datapath, 0), err);
+}
+
+int service_open(struct service **out, const struct service_config *cfg, struct vmq_err *err)
+{
+	struct service *s = calloc(1, sizeof(*s));
+	char path[128];
+	int rc;
+
+	if (!s)
+		return vmq_err_sys(err, -ENOMEM, "cannot make the service");
+	s->cfg = *cfg;
+	s->epoll_fd = s->signal_fd = s->event_fd[0] = s->event_fd[1] = -1;
+	s->started_ns = now_ns();
+
+	if (mkdir(cfg->attach.run_dir, 0755) < 0 && errno != EEXIST) {
+		rc = vmq_err_sys(err, -errno, "cannot make %s", cfg->attach.run_dir);
+		goto err;
+	}
+	if ((rc = open_loop(s, err)) || (rc = open_adapter(s, err)) ||
+	    (rc = open_datapath(s, err)))
+		goto err;
+	restore_all(s);
+
+	snprintf(path, sizeof(path), "%s/%s.sock", cfg->attach.run_dir, cfg->attach.name);
+	rc = server_open(&s->server, path, service_methods, s, service_client_gone, err);
+	if (rc)
+		goto err;
+	if ((rc = watch_fd(s, server_fd(s->server), on_server, err)) ||
+	    (rc = watch_fd(s, barrier_fd(s->barrier), on_barrier, err)) ||
+	    (rc = watch_fd(s, datapath_fd(s->datapath), on_datapath, err)) ||
+	    (rc = watch_fd(s, netdev_watch_fd(s->watch), on_watch, err)))
+		goto err;
+	log_info("%s: %s mode, %u RX queue%s, worker CPUs %d, up to %u queues, socket %s",
+		 s->info->dev.name, s->info->mode == VMQ_MODE_NATIVE ? "native" : "skb",
+		 s->info->dev.rxqs, s->info->dev.rxqs == 1 ? "" : "s", s->cfg.n_cpus,
+		 s->cfg.attach.queues, path);
+	*out = s;
+	return 0;
+
+err:
+	/* What an earlier run left must survive our failure to take it over. */
+	s->cfg.keep = s->info && s->info->adopted;
+	service_close(s);
+	return rc;
+}
+
+int service_run(struct service *s, struct vmq_err *err)
+{
+	struct epoll_event ev[16];
+	int n, i;
+
+#ifdef HAVE_SYSTEMD
+	sd_notifyf(0, "READY=1\nSTATUS=serving %s", s->info->dev.name);
+#endif
+	while (!s->stop) {
+		n = epoll_wait(s->epoll_fd, ev, ARRAY_SIZE(ev), -1);
+		if (n < 0 && errno != EINTR)
+			return vmq_err_sys(err, -errno, "cannot wait for events");
+		for (i = 0; i < n && !s->stop; i++)
+			((ready_fn)ev[i].data.ptr)(s);
+	}
+#ifdef HAVE_SYSTEMD
+	sd_notify(0, "STOPPING=1");
+#endif
+	if (s->gone)
+		return vmq_err(err, -ENODEV,
+			       "interface %s has gone, or moved to another network namespace",
+			       s->info->dev.name);
+	return 0;
+}
+
+void service_close(struct service *s)
+{
+	bool keep = s->cfg.keep && !s->gone;
+
+	server_close(s->server);
+	s->server = NULL;
+	if (s->datapath) {
+		queue_destroy_all(s, keep);
+		switch_stop(datapath_switch(s->datapath));
+		datapath_close(s->datapath);
+	}
+	place_undo(s->place);
+	netdev_watch_close(s->watch);
+	netdev_addrs_close(s->addrs);
+	filters_close(s->filters);
+	barrier_close(s->barrier);
+	fib_close(s->fib);
+	if (s->attachment)
+		attach_close(s->attachment, !keep);
+	events_close(s);
+	if (s->signal_fd >= 0)
+		close(s->signal_fd);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	free(s);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * service.h - one vmq-load: an interface, its queues, and who asks for them
+ *
+ * The service owns everything: the attachment and the FIB (adapter), the data
+ * path, the barrier thread and the control socket. It runs on one thread, the
+ * control thread, in one epoll loop; nothing in it blocks longer than a call
+ * into a worker takes. What takes longer - a barrier, a drain - is an operation
+ * that goes on when its descriptor says so.
+ *
+ * Only files of user/control/ include this.
+ */
+#ifndef VMQ_SERVICE_H
+#define VMQ_SERVICE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "adapter/attach.h"
+#include "adapter/barrier.h"
+#include "adapter/filters.h"
+#include "adapter/netdev.h"
+#include "adapter/place.h"
+#include "adapter/state.h"
+#include "common/err.h"
+#include "control/server.h"
+#include "datapath/datapath.h"
+#include "datapath/port.h"
+#include "vmq/abi.h"
+
+struct service_config {
+	struct attach_config attach;
+	uint16_t cpu[VMQ_PAIRS_MAX];
+	int	 n_cpus;
+	uint32_t chunk;		/* 0: by the interface's MTU */
+	uint32_t frames;	/* per RX queue; 0: by the number of queues */
+	uint32_t poll_us;
+	bool	 place;		/* set the CPUs of the kernel's receive work */
+	bool	 keep;		/* on exit leave link and pins for the next run */
+};
+
+struct queue;
+
+struct service {
+	struct service_config cfg;
+	struct attachment *attachment;
+	const struct attach_info *info;
+	struct fib *fib;
+	struct filters *filters;
+	struct barrier *barrier;
+	struct netdev_addrs *addrs;
+	struct netdev_watch *watch;
+	struct place *place;
+	struct datapath *datapath;
+	struct server *server;
+
+	struct queue *queue[VMQ_QUEUES_MAX + 1];	/* by id; [0] is never set */
+	uint32_t n_queues;
+	uint8_t slot_used[VMQ_SLOTS_MAX];
+	uint32_t ring;			/* default entries of a ring */
+	uint32_t addresses;		/* asked of the NIC one by one */
+	uint32_t promisc_filters;	/* beyond that: held by promiscuous mode */
+	uint64_t started_ns;
+
+	int epoll_fd, signal_fd;
+	int event_fd[2];		/* pipe: channel events from any thread */
+	bool stop, gone;
+};
+
+int service_open(struct service **out, const struct service_config *cfg, struct vmq_err *err);
+int service_run(struct service *s, struct vmq_err *err);	/* until a signal, or the device goes */
+void service_close(struct service *s);
+
+/* What the protocol can do: methods.c. */
+extern const struct method service_methods[];
+void service_client_gone(void *service, uint64_t client_id);
+
+#endif /* VMQ_SERVICE_H */

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * teardown.c - how a queue stops, losing nothing
+ *
+ *   1. its filters leave the FIB: from now on its frames go to queue 0, and
+ *      the switch carries them while the port is there;
+ *   2. barrier: no CPU is still redirecting to it;
+ *   3. the workers deliver what the rings hold until a deadline, then discard;
+ *   4. a free announces "dma-stopped", once: the last write is over (S-9);
+ *   5. the channel gives back what it holds, without the guest (L-2);
+ *   6. sockets are closed, memory is freed; the id is reusable now, not earlier.
+ *
+ * Steps 2 and 3 take time, and the control thread goes on meanwhile. A request
+ * about a queue that is on its way to Paused waits until it is there; one about
+ * a queue on its way out is answered by the state table.
+ */
+#include "control/teardown.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+bool queue_defer(struct queue *q, struct request *r)
+{
+	struct request **grown;
+
+	if (!q->busy || q->op.free)
+		return false;
+	grown = realloc(q->waiting, (q->n_waiting + 1) * sizeof(*grown));
+	if (!grown) {
+		vmq_err(&r->err, -ENOMEM, "cannot wait for queue %s", q->rec.name);
+		request_fail(r, -ENOMEM);
+		return true;
+	}
+	q->waiting = grown;
+	q->waiting[q->n_waiting++] = r;
+	return true;
+}
+
+/* Step 5 and 6. */
+static void queue_release(struct queue *q, bool keep)
+{
+	struct service *s = q->service;
+	struct port *port = q->port;
+	int i;
+
+	/* Out of the switch first: after this no worker can reach the port. */
+	q->port = NULL;
+	service_refresh_stations(s, NULL);
+	if (port_has_rings(port)) {
+		port_rings_close(port);
+		queue_slots_release(q);
+	}
+	port_close(port, keep);
+	for (i = 0; i < q->rec.n_macs; i++)
+		service_address_del(s, q->rec.mac[i]);
+	if (!keep)
+		attach_queue_del(s->attachment, q->id);
+	s->queue[q->id] = NULL;
+	s->n_queues--;
+}
+
+static void operation_finish(struct queue *q)
+{
+	struct request **waiting = q->waiting;
+	struct service *s = q->service;
+	uint32_t n = q->n_waiting, i;
+	bool freed = q->op.free;
+
+	q->waiting = NULL;
+	q->n_waiting = 0;
+	q->busy = false;
+	if (freed) {
+		queue_release(q, false);
+		queue_enter(q, state_next(q->state, QUEUE_EV_RELEASED));
+	}
+	if (q->op.done)
+		q->op.done(q, q->op.arg);
+	if (freed) {
+		free(q->channel_lost);
+		free(q);
+	}
+	for (i = 0; i < n; i++)
+		waiting[i]->method->fn(s, waiting[i]);
+	free(waiting);
+	if (!freed && q->doomed && !q->busy)
+		queue_delete(q, NULL, NULL, NULL);
+}
+
+static void operation_drained(struct port_drain *d)
+{
+	struct queue *q = container_of(d, struct queue, op.drain);
+
+	if (q->op.free) {
+		queue_announce(q, "dma-stopped");
+		queue_enter(q, state_next(q->state, QUEUE_EV_DMA_STOPPED));
+	}
+	operation_finish(q);
+}
+
+static void operation_passed(struct barrier_request *req)
+{
+	struct queue *q = container_of(req, struct queue, op.barrier);
+
+	q->op.drain.done = operation_drained;
+	if (port_has_rings(q->port))
+		port_drain(q->port, &q->op.drain);
+	else
+		operation_drained(&q->op.drain);
+}
+
+static void operation_begin(struct queue *q, bool frees, uint32_t timeout_ms,
+			    void (*done)(struct queue *q, void *arg), void *arg)
+{
+	q->busy = true;
+	q->op = (struct operation){
+		.free = frees,
+		.began_ns = now_ns(),
+		.barrier.done = operation_passed,
+		.drain.deadline_ns = now_ns() + timeout_ms * 1000000ULL,
+		.done = done,
+		.arg = arg,
+	};
+	barrier_request(q->service->barrier, &q->op.barrier);
+}
+
+/* ---- clear ------------------------------------------------------------- */
+
+/* Take one filter away; the state follows the table. */
+static int clear_one(struct queue *q, const struct filter *f, struct vmq_err *err)
+{
+	struct service *s = q->service;
+	bool last = filters_of(s->filters, q->id) == 1;
+	int next = queue_next(q, last ? QUEUE_EV_CLEAR_LAST : QUEUE_EV_CLEAR, err);
+	uint8_t mac[6];
+	int rc;
+
+	if (next < 0)
+		return next;
+	memcpy(mac, f->key.mac, 6);
+	rc = filters_del(s->filters, f, err);
+	if (rc)
+		return rc;
+	if (last)
+		filters_deactivate(s->filters, q->id);
+	service_address_del(s, mac);
+	queue_enter(q, next);
+	return 0;
+}
+
+int queue_filter_clear(struct queue *q, const struct filter *f,
+		       void (*done)(struct queue *q, void *arg), void *arg, struct vmq_err *err)
+{
+	bool running = q->state == QUEUE_RUNNING;
+	int rc;
+
+	rc = clear_one(q, f, err);
+	if (rc)
+		return rc;
+	rc = service_refresh_stations(q->service, err);
+	if (rc)
+		return rc;
+	if (!running || q->state == QUEUE_RUNNING)
+		return 0;
+	operation_begin(q, false, DRAIN_TIMEOUT_MS, done, arg);
+	return 1;
+}
+
+int queue_filter_move(struct queue *q, const struct filter *f, struct queue *to,
+		      void (*done)(struct queue *q, void *arg), void *arg, struct vmq_err *err)
+{
+	struct filters *fs = q->service->filters;
+	bool last = filters_of(fs, q->id) == 1, running = q->state == QUEUE_RUNNING;
+	int left, next, rc;
+
+	if (q == to)
+		return 0;
+	left = queue_next(q, last ? QUEUE_EV_CLEAR_LAST : QUEUE_EV_CLEAR, err);
+	next = queue_next(to, QUEUE_EV_SET_FILTER, err);
+	if (left < 0 || next < 0)
+		return MIN(left, next);
+	/* A Paused queue runs from the moment it has a filter. */
+	if (to->state == QUEUE_PAUSED) {
+		rc = filters_activate(fs, to->id, queue_fib_value(to), err);
+		if (rc)
+			return rc;
+	}
+	rc = filters_move(fs, f, to->id, err);
+	if (rc) {
+		if (to->state == QUEUE_PAUSED)
+			filters_deactivate(fs, to->id);
+		return rc;
+	}
+	if (last)
+		filters_deactivate(fs, q->id);
+	queue_enter(to, next);
+	queue_enter(q, left);
+	rc = service_refresh_stations(q->service, err);
+	if (rc || !last || !running)
+		return rc;
+	operation_begin(q, false, DRAIN_TIMEOUT_MS, done, arg);
+	return 1;
+}
+
+struct first_of {
+	uint32_t queue;
+	const struct filter *f;
+};
+
+static int match_queue(const struct filter *f, void *arg)
+{
+	struct first_of *first = arg;
+
+	if (f->rec.queue != first->queue || f->rec.target == VMQ_TARGET_DROP)
+		return 0;
+	first->f = f;
+	return 1;
+}
+
+static int clear_all(struct queue *q, struct vmq_err *err)
+{
+	struct first_of first = { .queue = q->id };
+	int rc;
+
+	/* Frames leave the queue at once, not filter by filter. */
+	filters_deactivate(q->service->filters, q->id);
+	while (filters_of(q->service->filters, q->id)) {
+		filters_each(q->service->filters, match_queue, &first);
+		rc = clear_one(q, first.f, err);
+		if (rc)
+			return rc;
+	}
+	return service_refresh_stations(q->service, err);
+}
+
+int queue_drain(struct queue *q, uint32_t timeout_ms,
+		void (*done)(struct queue *q, void *arg), void *arg, struct vmq_err *err)
+{
+	int rc;
+
+	if (q->state != QUEUE_RUNNING)
+		return vmq_err(err, -EBADFD, "drain is refused: queue %s is %s", q->rec.name,
+			       state_name(q->state));
+	rc = clear_all(q, err);
+	if (rc)
+		return rc;
+	operation_begin(q, false, timeout_ms, done, arg);
+	return 1;
+}
+
+/* ---- free -------------------------------------------------------------- */
+
+int queue_free(struct queue *q, void (*done)(struct queue *q, void *arg), void *arg,
+	       struct vmq_err *err)
+{
+	int next = queue_next(q, QUEUE_EV_FREE, err);
+
+	if (next < 0) {
+		if (filters_of(q->service->filters, q->id))
+			vmq_err(err, next, "free is refused: queue %s still has %u filter%s; "
+				"clear them, or use 'vmqctl queue del %s'", q->rec.name,
+				filters_of(q->service->filters, q->id),
+				filters_of(q->service->filters, q->id) == 1 ? "" : "s",
+				q->rec.name);
+		return next;
+	}
+	queue_enter(q, next);
+	operation_begin(q, true, DRAIN_TIMEOUT_MS, done, arg);
+	return 1;
+}
+
+int queue_delete(struct queue *q, void (*done)(struct queue *q, void *arg), void *arg,
+		 struct vmq_err *err)
+{
+	int rc;
+
+	if (filters_of(q->service->filters, q->id)) {
+		rc = clear_all(q, err);
+		if (rc)
+			return rc;
+	}
+	return queue_free(q, done, arg, err);
+}
+
+void queue_abandon(struct queue *q)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+
+	if (q->busy)
+		q->doomed = true;
+	else if (queue_delete(q, NULL, NULL, &err) < 0)
+		log_warn("queue %s: %s", q->rec.name, err.text);
+}
+
+/* ---- the end ----------------------------------------------------------- */
+
+static bool any_busy(const struct service *s)
+{
+	uint32_t id;
+
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		if (s->queue[id] && s->queue[id]->busy)
+			return true;
+	return false;
+}
+
+void queue_destroy_all(struct service *s, bool keep)
+{
+	struct pollfd fd[] = {
+		{ .fd = barrier_fd(s->barrier), .events = POLLIN },
+		{ .fd = datapath_fd(s->datapath), .events = POLLIN },
+	};
+	uint32_t id;
+
+	/* Operations end by themselves: barriers do, drains have deadlines. */
+	while (any_busy(s)) {
+		if (poll(fd, ARRAY_SIZE(fd), -1) < 0 && errno != EINTR)
+			break;
+		barrier_dispatch(s->barrier);
+		datapath_dispatch(s->datapath);
+	}
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		if (s->queue[id])
+			filters_deactivate(s->filters, id);
+	barrier_wait(s->barrier);
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
+		struct queue *q = s->queue[id];
+
+		if (!q)
+			continue;
+		queue_release(q, keep);
+		free(q->channel_lost);
+		free(q->waiting);
+		free(q);
+	}
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * teardown.h - what queue.c and teardown.c share
+ */
+#ifndef VMQ_TEARDOWN_H
+#define VMQ_TEARDOWN_H
+
+#include "control/queue.h"
+
+int queue_next(const struct queue *q, enum queue_event ev, struct vmq_err *err);
+void queue_enter(struct queue *q, enum queue_state state);	/* announces a change */
+void queue_slots_release(struct queue *q);
+uint32_t queue_ring(const struct queue *q);
+
+#endif /* VMQ_TEARDOWN_H */
