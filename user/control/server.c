@@ -658,11 +658,12 @@ void server_event(struct server *s, json_t *event)
 /**
  * server_monitor() - make the peer of a request a monitor
  * @s: the server
- * @r: request that is not answered yet
+ * @r: the request; answered with {} before any event goes out, and freed
  */
 void server_monitor(struct server *s, struct request *r)
 {
 	(void)s;
 	if (r->client)
 		r->client->monitor = true;
+	request_reply(r, json_object());
 }

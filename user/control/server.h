@@ -116,11 +116,7 @@ void request_fail(struct request *r, int code);
  * be called at any time on the control thread, from handlers and `gone` too.
  */
 void server_event(struct server *s, json_t *event);
-/*
- * Make the peer of @r a monitor. Before request_reply(), which ends @r; the
- * reply is still the first thing the peer gets, because nothing is announced
- * in between.
- */
+/* Make the peer of @r a monitor and answer @r, which is freed, with {}. */
 void server_monitor(struct server *s, struct request *r);
 
 #endif /* VMQ_SERVER_H */
