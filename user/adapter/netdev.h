@@ -10,6 +10,7 @@
 #define VMQ_NETDEV_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -23,22 +24,51 @@ struct netdev_info {
 	uint32_t txqs_allocated;
 	uint32_t rxqs;		/* real_num_rx_queues: /sys/class/net/…/queues */
 	uint32_t txqs;
-	bool	 up;
+	bool	 up;		/* set up by the administrator */
+	bool	 carrier;	/* and the link is there */
+	bool	 virtual;	/* no hardware behind it: veth, tap, bridge … */
 	char	 driver[32];	/* "" if it has none */
 	uint32_t xdp_prog_id;	/* 0: no program attached */
-	int	 xdp_mode;	/* XDP_ATTACHED_… of it */
+	int	 xdp_mode;	/* XDP_ATTACHED_… of it, 0 (XDP_ATTACHED_NONE) without */
 };
 
 /* -ENODEV with "no interface NAME in this network namespace". */
 int netdev_query(const char *name, struct netdev_info *info, struct vmq_err *err);
 
 /*
- * Tag extraction by the NIC (`rx-vlan-offload`). netdev_rx_vlan_off() switches
- * it off and verifies. Return: 0 off now (*was_on tells whether we changed it),
- * -EOPNOTSUPP where it is fixed on.
+ * Directory of the device in sysfs, of the namespace we are in: /sys may have
+ * been mounted in another one. O_PATH descriptor, or negative errno.
  */
-int netdev_rx_vlan_off(const char *name, bool *was_on, struct vmq_err *err);
-int netdev_rx_vlan_on(const char *name, struct vmq_err *err);
+int netdev_sysfs_open(const char *name);
+/* A small attribute below it: its first line, without the newline. 0 or -errno. */
+int netdev_sysfs_read(int dir, const char *path, char *text, size_t size);
+int netdev_sysfs_write(int dir, const char *path, const char *text);
+
+/*
+ * Tag extraction by the NIC (`rx-vlan-offload`, and its 802.1ad sibling).
+ * netdev_rx_vlan_off() switches both off and verifies. Return: 0 off now
+ * (*was_on names the ones that we changed), -EOPNOTSUPP where one is fixed on.
+ */
+#define NETDEV_RX_VLAN_C	0x1	/* 802.1Q */
+#define NETDEV_RX_VLAN_S	0x2	/* 802.1ad */
+int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err);
+int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err);
+
+/*
+ * Does the driver have bpf_xdp_metadata_rx_vlan_tag()? 1 yes, 0 no; -errno
+ * where the kernel cannot be asked (netdev generic netlink, since 6.3). A driver
+ * without it gets a stub that fails at run time only, so asking is a must.
+ */
+int netdev_has_vlan_kfunc(int ifindex);
+
+/*
+ * Why does an XDP attachment fail? bpf_link_create() cannot say (bpf(2) has no
+ * log for it), so the same thing is tried by netlink, which brings the kernel's
+ * words. @why: NETDEV_WHY bytes, "" if there are none. If it succeeds after
+ * all, it is undone.
+ */
+#define NETDEV_WHY	128
+void netdev_xdp_why(int ifindex, int prog_fd, uint32_t mode_flag, char *why);
 
 /*
  * Unicast addresses the NIC must accept, by a packet socket's

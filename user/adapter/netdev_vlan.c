@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * netdev_vlan.c - who takes the VLAN tag out of a frame
+ *
+ * A NIC that extracts the tag hands it over beside the frame, where an XDP
+ * program sees it only through a kfunc. A tagged frame would look untagged and
+ * reach the wrong VM. So extraction is switched off, 802.1Q and 802.1ad alike,
+ * and the kernel is asked again: a driver may ignore a feature request, or put
+ * a feature back in its ndo_fix_features().
+ *
+ * The features are found by name (ETH_SS_FEATURES): their bit numbers are no
+ * ABI.
+ */
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/genetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "adapter/netdev.h"
+#include "adapter/netlink.h"
+#include "common/util.h"
+
+#define FEATURES_MAX	512	/* 64 in 6.18; a string of 32 bytes each */
+
+/* The kernel's names; ethtool(8) calls the first rx-vlan-offload. */
+static const struct {
+	uint32_t which;
+	const char *name;
+} vlan_features[] = {
+	{ NETDEV_RX_VLAN_C, "rx-vlan-hw-parse" },
+	{ NETDEV_RX_VLAN_S, "rx-vlan-stag-hw-parse" },
+};
+
+struct features {
+	uint32_t count;
+	uint32_t active;	/* NETDEV_RX_VLAN_… */
+	uint32_t fixed;		/* of those, what cannot be changed */
+	int bit[ARRAY_SIZE(vlan_features)];	/* -1: this kernel has no such feature */
+};
+
+static int ethtool_ioctl(const char *name, void *cmd)
+{
+	struct ifreq ifr = { 0 };
+	int fd, rc = 0;
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	ifr.ifr_data = cmd;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, SIOCETHTOOL, &ifr))
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static int find_bits(const char *name, struct features *f)
+{
+	/* One number follows the head for each set that was asked for. */
+	_Alignas(struct ethtool_sset_info) char room[sizeof(struct ethtool_sset_info) + 4] = "";
+	struct ethtool_sset_info *set = (struct ethtool_sset_info *)room;
+	struct ethtool_gstrings *strings;
+	int rc;
+
+	set->cmd = ETHTOOL_GSSET_INFO;
+	set->sset_mask = 1ULL << ETH_SS_FEATURES;
+	rc = ethtool_ioctl(name, set);
+	if (rc)
+		return rc;
+	f->count = set->data[0];
+	if (!set->sset_mask || !f->count || f->count > FEATURES_MAX)
+		return -EOPNOTSUPP;
+	strings = calloc(1, sizeof(*strings) + (size_t)f->count * ETH_GSTRING_LEN);
+	if (!strings)
+		return -ENOMEM;
+	strings->cmd = ETHTOOL_GSTRINGS;
+	strings->string_set = ETH_SS_FEATURES;
+	strings->len = f->count;
+	rc = ethtool_ioctl(name, strings);
+	for (size_t v = 0; v < ARRAY_SIZE(vlan_features); v++) {
+		f->bit[v] = -1;
+		for (uint32_t i = 0; !rc && i < f->count; i++)
+			if (!strncmp((const char *)strings->data + i * ETH_GSTRING_LEN,
+				     vlan_features[v].name, ETH_GSTRING_LEN))
+				f->bit[v] = (int)i;
+	}
+	free(strings);
+	return rc;
+}
+
+static int get_features(const char *name, struct features *f)
+{
+	struct ethtool_gfeatures *get;
+	uint32_t blocks;
+	int rc;
+
+	rc = find_bits(name, f);
+	if (rc)
+		return rc;
+	blocks = (f->count + 31) / 32;
+	get = calloc(1, sizeof(*get) + blocks * sizeof(get->features[0]));
+	if (!get)
+		return -ENOMEM;
+	get->cmd = ETHTOOL_GFEATURES;
+	get->size = blocks;
+	rc = ethtool_ioctl(name, get);
+	f->active = f->fixed = 0;
+	for (size_t v = 0; !rc && v < ARRAY_SIZE(vlan_features); v++) {
+		const struct ethtool_get_features_block *b;
+		uint32_t mask;
+
+		if (f->bit[v] < 0)
+			continue;
+		b = &get->features[f->bit[v] / 32];
+		mask = 1U << (f->bit[v] % 32);
+		if (b->active & mask)
+			f->active |= vlan_features[v].which;
+		if (!(b->available & mask) || (b->never_changed & mask))
+			f->fixed |= vlan_features[v].which;
+	}
+	free(get);
+	return rc;
+}
+
+static int set_features(const char *name, const struct features *f, uint32_t which, bool on)
+{
+	uint32_t blocks = (f->count + 31) / 32;
+	struct ethtool_sfeatures *set;
+	int rc;
+
+	set = calloc(1, sizeof(*set) + blocks * sizeof(set->features[0]));
+	if (!set)
+		return -ENOMEM;
+	set->cmd = ETHTOOL_SFEATURES;
+	set->size = blocks;
+	for (size_t v = 0; v < ARRAY_SIZE(vlan_features); v++) {
+		uint32_t mask;
+
+		if (f->bit[v] < 0 || !(which & vlan_features[v].which))
+			continue;
+		mask = 1U << (f->bit[v] % 32);
+		set->features[f->bit[v] / 32].valid |= mask;
+		if (on)
+			set->features[f->bit[v] / 32].requested |= mask;
+	}
+	rc = ethtool_ioctl(name, set);
+	free(set);
+	return rc;
+}
+
+int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err)
+{
+	struct features before, after;
+	int rc;
+
+	*was_on = 0;
+	rc = get_features(name, &before);
+	if (rc)
+		return vmq_err_sys(err, rc, "cannot read the features of %s", name);
+	if (!before.active)
+		return 0;
+	if (before.active & before.fixed)
+		return vmq_err(err, -EOPNOTSUPP,
+			       "%s takes VLAN tags out of frames and rx-vlan-offload is fixed on",
+			       name);
+	rc = set_features(name, &before, before.active, false);
+	if (!rc)
+		rc = get_features(name, &after);
+	if (rc)
+		return vmq_err_sys(err, rc, "cannot switch rx-vlan-offload of %s off", name);
+	*was_on = before.active & ~after.active;
+	if (!after.active)
+		return 0;
+	if (*was_on && !set_features(name, &before, *was_on, true))
+		*was_on = 0;
+	return vmq_err(err, -EOPNOTSUPP, "the driver of %s does not let rx-vlan-offload be off",
+		       name);
+}
+
+int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err)
+{
+	struct features f;
+	int rc;
+
+	if (!which)
+		return 0;
+	rc = get_features(name, &f);
+	if (!rc)
+		rc = set_features(name, &f, which, true);
+	if (rc)
+		return vmq_err_sys(err, rc, "cannot switch rx-vlan-offload of %s on again", name);
+	return 0;
+}
+
+/* ---- the kfunc ------------------------------------------------------------- */
+
+/* From linux/netdev.h, which is younger than Debian 12's headers (6.3, 6.8). */
+#define NETDEV_FAMILY			"netdev"
+#define NETDEV_CMD_DEV_GET		1
+#define NETDEV_A_DEV_IFINDEX		1
+#define NETDEV_A_DEV_XDP_RX_METADATA	5	/* u64 of flags */
+#define NETDEV_RX_METADATA_VLAN_TAG	0x4
+
+struct genl_attr {
+	uint16_t type;
+	uint64_t value;
+	bool found;
+};
+
+static void find_attr(const struct nlmsghdr *nlh, void *arg)
+{
+	struct genl_attr *want = arg;
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(attr) != want->type)
+			continue;
+		want->found = true;
+		want->value = mnl_attr_get_payload_len(attr) == sizeof(uint16_t) ?
+			      mnl_attr_get_u16(attr) : mnl_attr_get_u64(attr);
+	}
+}
+
+static struct nlmsghdr *genl_request(char *buf, uint16_t family, uint8_t cmd)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct genlmsghdr *genl;
+
+	nlh->nlmsg_type = family;
+	genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
+	genl->cmd = cmd;
+	genl->version = 1;
+	return nlh;
+}
+
+int netdev_has_vlan_kfunc(int ifindex)
+{
+	struct genl_attr family = { .type = CTRL_ATTR_FAMILY_ID };
+	struct genl_attr flags = { .type = NETDEV_A_DEV_XDP_RX_METADATA };
+	_Alignas(struct nlmsghdr) char buf[256];
+	char why[NETLINK_WHY];
+	struct nlmsghdr *nlh;
+	int rc;
+
+	nlh = genl_request(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
+	rc = netlink_talk(NETLINK_GENERIC, nlh, find_attr, &family, why);
+	if (!rc && !family.found)
+		rc = -EOPNOTSUPP;
+	if (rc)
+		return rc;
+
+	nlh = genl_request(buf, (uint16_t)family.value, NETDEV_CMD_DEV_GET);
+	mnl_attr_put_u32(nlh, NETDEV_A_DEV_IFINDEX, (uint32_t)ifindex);
+	rc = netlink_talk(NETLINK_GENERIC, nlh, find_attr, &flags, why);
+	if (rc)
+		return rc;
+	return flags.found && (flags.value & NETDEV_RX_METADATA_VLAN_TAG);
+}

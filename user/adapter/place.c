@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * place.c - on which CPU the kernel's half of a queue runs
+ *
+ * Two ways, tried in order:
+ *
+ *   irq       the device has MSI interrupts and the names of their handlers say
+ *             which RX queue they serve: /proc/irq/N/smp_affinity_list.
+ *   threaded  /sys/class/net/IFACE/threaded (since 5.12): each NAPI becomes a
+ *             kthread "napi/IFACE-ID", pinned with sched_setaffinity(2). NAPI
+ *             ids grow in the order in which the driver adds its queues. The
+ *             kernel refuses it for a device without NAPI, and veth has one
+ *             only while XDP is attached and the device is up.
+ *
+ * Interrupts whose affinity the kernel manages itself refuse the write; the rest
+ * are still placed. What was changed is kept as a list and put back in reverse.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "adapter/netdev.h"
+#include "adapter/place.h"
+#include "common/log.h"
+#include "common/util.h"
+
+#define PLACE_MAX	512	/* interrupts or kthreads of one device */
+
+/* One change: either an interrupt or a kthread. */
+struct placed {
+	int irq;		/* or 0 */
+	char cpus[64];		/* the interrupt's old list */
+	pid_t pid;		/* or 0 */
+	cpu_set_t set;		/* the kthread's old set */
+};
+
+struct place {
+	const char *kind;
+	char ifname[16];
+	bool threaded_was_off;
+	int n;
+	struct placed placed[PLACE_MAX];
+};
+
+/*
+ * What stands in front of the queue number in the name of an interrupt handler.
+ * The number follows the mark, which may be anywhere in the name.
+ */
+static const char *const irq_marks[] = {
+	"-TxRx-",	/* eth0-TxRx-3: ixgbe, igb, i40e, ice, igc */
+	"-Tx-Rx-",	/* eth0-Tx-Rx-3: ena */
+	"-input.",	/* virtio1-input.3 */
+	"-rx-",		/* eth0-rx-3: stmmac, gve, igb with split vectors */
+	"mlx5_comp",	/* mlx5_comp3@pci:… */
+	"-fp-",		/* eth0-fp-3: bnx2x */
+};
+
+struct numbered {
+	long number;		/* queue, or NAPI id */
+	int id;			/* interrupt, or pid */
+};
+
+static int by_number(const void *a, const void *b)
+{
+	const struct numbered *x = a, *y = b;
+
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+/* "123", and nothing else: the number; else -1. */
+static int to_id(const char *word)
+{
+	char *end;
+	long v;
+
+	if (!isdigit((unsigned char)*word))
+		return -1;
+	v = strtol(word, &end, 10);
+	return *end || v <= 0 || v > INT32_MAX ? -1 : (int)v;
+}
+
+/* The RX queue that an interrupt's handler serves; -1: none that we know. */
+static long irq_queue(int irq)
+{
+	char path[64];
+	struct dirent *e;
+	long queue = -1;
+	DIR *d;
+
+	/* The kernel makes a directory per handler, named like it. */
+	snprintf(path, sizeof(path), "/proc/irq/%d", irq);
+	d = opendir(path);
+	if (!d)
+		return -1;
+	while (queue < 0 && (e = readdir(d))) {
+		for (size_t i = 0; i < ARRAY_SIZE(irq_marks); i++) {
+			const char *at = strstr(e->d_name, irq_marks[i]);
+
+			if (at && isdigit((unsigned char)at[strlen(irq_marks[i])]))
+				queue = strtol(at + strlen(irq_marks[i]), NULL, 10);
+		}
+	}
+	closedir(d);
+	return queue;
+}
+
+/* A virtio device's vectors are those of the PCI device above it. */
+static DIR *open_irqs(int dir)
+{
+	static const char *const where[] = { "device/msi_irqs", "device/../msi_irqs" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(where); i++) {
+		int fd = openat(dir, where[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+		if (d)
+			return d;
+		if (fd >= 0)
+			close(fd);
+	}
+	return NULL;
+}
+
+static int find_irqs(int dir, struct numbered *irqs)
+{
+	struct dirent *e;
+	int n = 0;
+	DIR *d;
+
+	d = open_irqs(dir);
+	if (!d)
+		return 0;
+	while (n < PLACE_MAX && (e = readdir(d))) {
+		int irq = to_id(e->d_name);
+		long queue = irq < 0 ? -1 : irq_queue(irq);
+
+		if (queue >= 0)
+			irqs[n++] = (struct numbered){ queue, irq };
+	}
+	closedir(d);
+	return n;
+}
+
+static void place_irq(struct place *p, const struct numbered *irq, uint16_t cpu)
+{
+	struct placed *was = &p->placed[p->n];
+	char path[64], list[8];
+	int rc;
+
+	snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", irq->id);
+	snprintf(list, sizeof(list), "%u", cpu);
+	rc = netdev_sysfs_read(AT_FDCWD, path, was->cpus, sizeof(was->cpus));
+	if (!rc)
+		rc = netdev_sysfs_write(AT_FDCWD, path, list);
+	if (rc) {
+		log_debug("interrupt %d stays where it is: %s", irq->id, strerror(-rc));
+		return;
+	}
+	was->irq = irq->id;
+	p->n++;
+}
+
+/* The kthreads of a device's NAPIs: "napi/IFACE-ID". */
+static int find_kthreads(const char *ifname, struct numbered *threads)
+{
+	char head[32], path[64], comm[64];
+	struct dirent *e;
+	int n = 0, len;
+	DIR *d;
+
+	len = snprintf(head, sizeof(head), "napi/%s-", ifname);
+	d = opendir("/proc");
+	if (!d)
+		return 0;
+	while (n < PLACE_MAX && (e = readdir(d))) {
+		int pid = to_id(e->d_name);
+
+		if (pid < 0)
+			continue;
+		/* The whole name of a kthread, not cut to 15 characters, since 5.17. */
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		if (netdev_sysfs_read(AT_FDCWD, path, comm, sizeof(comm)) ||
+		    strncmp(comm, head, (size_t)len) || to_id(comm + len) < 0)
+			continue;
+		threads[n++] = (struct numbered){ to_id(comm + len), pid };
+	}
+	closedir(d);
+	return n;
+}
+
+static void place_kthread(struct place *p, const struct numbered *thread, uint16_t cpu)
+{
+	struct placed *was = &p->placed[p->n];
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_getaffinity(thread->id, sizeof(was->set), &was->set) ||
+	    sched_setaffinity(thread->id, sizeof(set), &set)) {
+		log_debug("NAPI thread %d stays where it is: %s", thread->id, strerror(errno));
+		return;
+	}
+	was->pid = thread->id;
+	p->n++;
+}
+
+static bool threaded_on(struct place *p, int dir)
+{
+	char was[16];
+
+	if (netdev_sysfs_read(dir, "threaded", was, sizeof(was)))
+		return false;
+	if (strcmp(was, "0"))
+		return true;
+	if (netdev_sysfs_write(dir, "threaded", "1"))
+		return false;
+	p->threaded_was_off = true;
+	return true;
+}
+
+int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, int n_cpus,
+		struct vmq_err *err)
+{
+	struct numbered found[PLACE_MAX];
+	struct place *p;
+	int dir, n;
+
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return vmq_err(err, -ENOMEM, "no memory to place the receive work of %s", ifname);
+	p->kind = "none";
+	snprintf(p->ifname, sizeof(p->ifname), "%s", ifname);
+	*out = p;
+	if (n_cpus <= 0)
+		return 0;
+	dir = netdev_sysfs_open(ifname);
+	if (dir < 0)
+		return 0;
+
+	n = find_irqs(dir, found);
+	qsort(found, (size_t)n, sizeof(found[0]), by_number);
+	for (int i = 0; i < n; i++)
+		place_irq(p, &found[i], cpus[found[i].number % n_cpus]);
+	if (p->n) {
+		p->kind = "irq";
+	} else if (threaded_on(p, dir)) {
+		p->kind = "threaded";
+		n = find_kthreads(ifname, found);
+		qsort(found, (size_t)n, sizeof(found[0]), by_number);
+		for (int i = 0; i < n; i++)
+			place_kthread(p, &found[i], cpus[i % n_cpus]);
+	}
+	close(dir);
+	log_debug("receive work of %s: %s, %d placed on %d CPUs", ifname, p->kind, p->n, n_cpus);
+	return 0;
+}
+
+const char *place_describe(const struct place *p)
+{
+	return p->kind;
+}
+
+static void put_back(const struct placed *was)
+{
+	char path[64], comm[64];
+
+	if (was->irq) {
+		snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", was->irq);
+		netdev_sysfs_write(AT_FDCWD, path, was->cpus);
+		return;
+	}
+	/* The thread may have ended meanwhile, and its pid be somebody else's. */
+	snprintf(path, sizeof(path), "/proc/%d/comm", was->pid);
+	if (!netdev_sysfs_read(AT_FDCWD, path, comm, sizeof(comm)) && !strncmp(comm, "napi/", 5))
+		sched_setaffinity(was->pid, sizeof(was->set), &was->set);
+}
+
+/* Errors are ignored: the device, its threads and interrupts may be gone. */
+void place_undo(struct place *p)
+{
+	int dir;
+
+	if (!p)
+		return;
+	if (p->threaded_was_off) {
+		/* Its kthreads end with it, so their sets need no care. */
+		dir = netdev_sysfs_open(p->ifname);
+		if (dir >= 0) {
+			netdev_sysfs_write(dir, "threaded", "0");
+			close(dir);
+		}
+	} else {
+		while (p->n)
+			put_back(&p->placed[--p->n]);
+	}
+	free(p);
+}
