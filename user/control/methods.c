@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/parse.h"
 #include "common/util.h"
+#include "control/apply.h"
 #include "control/queue.h"
 #include "control/report.h"
 
@@ -735,6 +736,8 @@ const struct method service_methods[] = {
 	{ "filter.add", filter_add, filter_add_params, true, "set filters" },
 	{ "filter.del", filter_del, filter_del_params, true, "clear a filter" },
 	{ "filter.move", filter_move, filter_move_params, true, "move a filter, atomically" },
+	{ "filter.apply", filter_apply, filter_apply_params, true,
+	  "set, clear and move many filters as one change" },
 	{ "stats", stats, queue_filter_params, false, "counters" },
 	{ "monitor", monitor, NULL, false, "stream events" },
 	{ NULL, NULL, NULL, false, NULL },

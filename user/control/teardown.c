@@ -128,6 +128,11 @@ static void operation_begin(struct queue *q, bool frees, uint32_t timeout_ms,
 	barrier_request(q->service->barrier, &q->op.barrier);
 }
 
+void queue_flush(struct queue *q, void (*done)(struct queue *q, void *arg), void *arg)
+{
+	operation_begin(q, false, DRAIN_TIMEOUT_MS, done, arg);
+}
+
 /* ---- clear ------------------------------------------------------------- */
 
 /* Take one filter away; the state follows the table. */
@@ -166,7 +171,7 @@ int queue_filter_clear(struct queue *q, const struct filter *f,
 		return rc;
 	if (!running || q->state == QUEUE_RUNNING)
 		return 0;
-	operation_begin(q, false, DRAIN_TIMEOUT_MS, done, arg);
+	queue_flush(q, done, arg);
 	return 1;
 }
 
@@ -202,7 +207,7 @@ int queue_filter_move(struct queue *q, const struct filter *f, struct queue *to,
 	rc = service_refresh_stations(q->service, err);
 	if (rc || !last || !running)
 		return rc;
-	operation_begin(q, false, DRAIN_TIMEOUT_MS, done, arg);
+	queue_flush(q, done, arg);
 	return 1;
 }
 
