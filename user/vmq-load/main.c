@@ -18,7 +18,6 @@
 #include "common/parse.h"
 #include "common/util.h"
 #include "control/service.h"
-#include "vmq/version.h"
 
 #define PIN_DIR "/sys/fs/bpf/vmq"
 #define RUN_DIR "/run/vmq"
