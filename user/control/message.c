@@ -19,7 +19,8 @@
 #include "common/util.h"
 #include "control/message.h"
 
-#define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII)
+/* 15 digits: 8.1 goes out as 8.1 and not as 8.0999999999999996. */
+#define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
 static const char *const request_keys[] = { "version", "id", "method", "params" };
 
