@@ -5,7 +5,7 @@
 # Everything that is built goes into $(BUILD), a mirror of the source tree:
 #
 #   $(BUILD)/vmq-load $(BUILD)/vmqctl   the programs
-#   $(BUILD)/NAME.skel.h                skeleton of bpf/NAME.bpf.c, struct NAME_bpf
+#   $(BUILD)/NAME.skel.h                skeleton of NAME.bpf.c in bpf/ or tests/prog/
 #   $(BUILD)/unit/NAME                  one test program per tests/unit/NAME.c
 #   $(BUILD)/prog/NAME                  one test tool per tests/prog/NAME.c
 #
@@ -69,15 +69,15 @@ rwildcard   = $(foreach d,$(wildcard $(1)*),$(call rwildcard,$(d)/,$(2)) $(filte
 LOAD_SRC   := $(sort $(wildcard user/vmq-load/*.c))
 CTL_SRC	   := $(sort $(wildcard user/vmqctl/*.c))
 LIB_SRC	   := $(sort $(filter-out $(LOAD_SRC) $(CTL_SRC),$(call rwildcard,user/,*.c)))
-BPF_SRC	   := $(sort $(wildcard bpf/*.bpf.c))
+BPF_SRC	   := $(sort $(wildcard bpf/*.bpf.c tests/prog/*.bpf.c))
 UNIT_SRC   := $(sort $(wildcard tests/unit/*.c))
-PROG_SRC   := $(sort $(wildcard tests/prog/*.c))
+PROG_SRC   := $(sort $(filter-out %.bpf.c,$(wildcard tests/prog/*.c)))
 ALL_SRC	   := $(LOAD_SRC) $(CTL_SRC) $(LIB_SRC) $(UNIT_SRC) $(PROG_SRC)
 SCRIPTS	   := $(shell find scripts .ci -maxdepth 1 -type f)
 BASH_SRC   := $(wildcard tests/lib/*.bash tests/*.bats)
 
 ARCHIVE	   := $(BUILD)/vmq.a
-SKELETONS  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.skel.h)
+SKELETONS  := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(notdir $(BPF_SRC)))
 PROGRAMS   := $(if $(LOAD_SRC),$(BUILD)/vmq-load) $(if $(CTL_SRC),$(BUILD)/vmqctl)
 UNITS	   := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 PROGS	   := $(PROG_SRC:tests/prog/%.c=$(BUILD)/prog/%)
@@ -104,7 +104,9 @@ all: $(PROGRAMS)
 
 unit: $(UNITS) $(PROGS)
 
-$(BUILD)/%.bpf.o: bpf/%.bpf.c
+vpath %.bpf.c bpf tests/prog
+
+$(BUILD)/%.bpf.o: %.bpf.c
 	$(call say,CLANG,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_FLAGS) -MMD -MP -MT $@ -c $< -o $(@:.o=.tmp.o)
@@ -196,4 +198,4 @@ help:
 	@echo 'variables: V=1 shows commands; WERROR=1 makes warnings errors; SANITIZE=1 builds with'
 	@echo '           ASan and UBSan in build-asan; PREFIX, DESTDIR; CC, CLANG, BPFTOOL'
 
--include $(patsubst %.o,%.d,$(call objects,$(ALL_SRC)) $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/%.bpf.o))
+-include $(patsubst %.o,%.d,$(call objects,$(ALL_SRC)) $(SKELETONS:%.skel.h=%.bpf.o))
