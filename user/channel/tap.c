@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * tap.c - a TAP device as a channel: containers, demos, tests
+ *
+ * The guest is a network stack: a container's, or the host's own. A pair is one
+ * queue of the TAP. A frame costs one system call in each direction, so this is
+ * the channel for convenience, not for speed. Checksums from the guest are
+ * complete and nothing is joined: without TUNSETOFFLOAD the TAP offers its stack
+ * no offloads.
+ *
+ * How a device gets into a namespace. A descriptor of /dev/net/tun holds a
+ * reference to the network namespace it was *opened* in (drivers/net/tun.c
+ * tun_chr_open(), seen on 6.18): opened inside a container's namespace it would
+ * keep that alive when the container has gone, with all its devices, and nobody
+ * would notice. So a new TAP is made in our own namespace under a passing name
+ * and moved by rtnetlink; when the namespace dies the TAP dies with it and the
+ * next read or write says EBADFD. Taking over a device after a restart leaves no
+ * choice, since TUNSETIFF finds it by name in the namespace of the descriptor;
+ * then the namespace lives until the queue is deleted. It is done in a thread
+ * that ends right after, so that no other thread's namespace can be left wrong.
+ *
+ * The device is persistent while its queue exists (TUNSETPERSIST), or a crash of
+ * the service would take the guest's addresses along. What that leaves behind is
+ * found again by its specification; the namespace itself is recorded nowhere.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/nsfs.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "channel/channel.h"
+#include "channel/link.h"
+#include "common/parse.h"
+#include "common/util.h"
+#include "vmq/abi.h"
+
+#define TAP_USAGE	"tap:IFNAME[,netns=NAME|PID]"
+#define TAP_PASSING	"vmqtap%d"	/* name until the device is moved */
+#define PID_LIMIT	4194304		/* PID_MAX_LIMIT of 64-bit kernels */
+
+enum tap_state { TAP_UP, TAP_DOWN, TAP_LOST };
+static const char *const tap_event[] = { "up", "down", "lost" };
+
+struct tap {
+	struct channel ch;
+	int  pairs;
+	int  fd[VMQ_PAIRS_MAX];
+	int  state;		/* enum tap_state; any worker */
+	char name[IFNAMSIZ];
+	char where[112];		/* " in network namespace blue", or "" */
+	void (*event)(void *arg, const char *what, const char *detail);
+	void *arg;
+};
+
+/* ---- the specification ------------------------------------------------- */
+
+struct tap_spec {
+	char name[IFNAMSIZ];
+	char netns[64];		/* NAME or PID; "": our own */
+	bool by_pid;
+};
+
+static int tap_parse_name(struct tap_spec *spec, const char *word, size_t len,
+			  struct vmq_err *err)
+{
+	if (!len)
+		return vmq_err(err, -EINVAL, "channel tap needs a device name; write " TAP_USAGE);
+	if (len >= sizeof(spec->name))
+		return vmq_err(err, -EINVAL, "device name '%.*s' is longer than %zu characters; "
+			       "choose a shorter one", (int)len, word, sizeof(spec->name) - 1);
+	memcpy(spec->name, word, len);
+	spec->name[len] = '\0';
+	/* What dev_valid_name() refuses, and '%', which would be a pattern. */
+	if (strpbrk(spec->name, "/:% \t\n") || !strcmp(spec->name, ".") ||
+	    !strcmp(spec->name, ".."))
+		return vmq_err(err, -EINVAL, "'%s' is no name for a network device; use letters, "
+			       "digits, '.', '_' and '-'", spec->name);
+	return 0;
+}
+
+static int tap_parse_netns(struct tap_spec *spec, const char *word, size_t len,
+			   struct vmq_err *err)
+{
+	uint64_t pid;
+
+	if (spec->netns[0])
+		return vmq_err(err, -EINVAL, "netns is given twice; write " TAP_USAGE);
+	if (!len)
+		return vmq_err(err, -EINVAL, "netns= needs the name of a network namespace or "
+			       "the id of a process in it");
+	if (len >= sizeof(spec->netns))
+		return vmq_err(err, -EINVAL, "network namespace '%.*s' is longer than %zu "
+			       "characters", (int)len, word, sizeof(spec->netns) - 1);
+	memcpy(spec->netns, word, len);
+	spec->netns[len] = '\0';
+	spec->by_pid = strspn(spec->netns, "0123456789") == len;
+	if (spec->by_pid)
+		return parse_number(spec->netns, "process id", 1, PID_LIMIT, &pid, err);
+	if (strchr(spec->netns, '/') || !strcmp(spec->netns, ".") || !strcmp(spec->netns, ".."))
+		return vmq_err(err, -EINVAL, "'%s' is no name of a network namespace; "
+			       "`ip netns list` shows them", spec->netns);
+	return 0;
+}
+
+static int tap_parse(struct tap_spec *spec, const char *args, struct vmq_err *err)
+{
+	size_t len = strcspn(args, ",");
+	int rc;
+
+	memset(spec, 0, sizeof(*spec));
+	rc = tap_parse_name(spec, args, len, err);
+	while (!rc && args[len]) {
+		args += len + 1;
+		len = strcspn(args, ",");
+		if (!strncmp(args, "netns=", 6))
+			rc = tap_parse_netns(spec, args + 6, len - 6, err);
+		else
+			rc = vmq_err(err, -EINVAL, "unknown word '%.*s' in a tap channel; write "
+				     TAP_USAGE, (int)len, args);
+	}
+	return rc;
+}
+
+/* @out: descriptor of the namespace to be in, or -1: our own. */
+static int tap_open_netns(const struct tap_spec *spec, int *out, struct vmq_err *err)
+{
+	char path[128];
+	int fd, rc;
+
+	*out = -1;
+	if (!spec->netns[0])
+		return 0;
+	snprintf(path, sizeof(path), spec->by_pid ? "/proc/%s/ns/net" : "/run/netns/%s",
+		 spec->netns);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		rc = -errno;
+		if (rc == -ENOENT && spec->by_pid)
+			return vmq_err(err, rc, "there is no process %s whose network namespace "
+				       "could be used", spec->netns);
+		if (rc == -ENOENT)
+			return vmq_err(err, rc, "there is no network namespace '%s'; "
+				       "`ip netns list` shows them, netns=PID names a process",
+				       spec->netns);
+		return vmq_err_sys(err, rc, "cannot open %s", path);
+	}
+	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
+		close(fd);
+		return vmq_err(err, -EINVAL, "%s is not a network namespace", path);
+	}
+	*out = fd;
+	return 0;
+}
+
+/* ---- making and taking over -------------------------------------------- */
+
+static void tap_close_fds(struct tap *t)
+{
+	for (int i = 0; i < t->pairs; i++) {
+		if (t->fd[i] >= 0)
+			close(t->fd[i]);
+		t->fd[i] = -1;
+	}
+}
+
+/*
+ * Open one queue. @name is what to attach to, and on return the name it got.
+ * @flags: IFF_TUN_EXCL, or 0 to attach to a device that exists.
+ */
+static int tap_open_queue(struct tap *t, int pair, char name[IFNAMSIZ], int flags,
+			  struct vmq_err *err)
+{
+	struct ifreq ifr = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | flags) };
+	int fd, rc;
+
+	if (t->pairs > 1)
+		ifr.ifr_flags |= IFF_MULTI_QUEUE;
+	memcpy(ifr.ifr_name, name, IFNAMSIZ);
+	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0) {
+		rc = -errno;
+		if (rc == -ENOENT || rc == -ENODEV || rc == -ENXIO)
+			return vmq_err(err, -EOPNOTSUPP, "no TAP devices here: /dev/net/tun does "
+				       "not work; load the kernel module tun");
+		return vmq_err_sys(err, rc, "cannot open /dev/net/tun");
+	}
+	t->fd[pair] = fd;
+	if (!ioctl(fd, TUNSETIFF, &ifr)) {
+		memcpy(name, ifr.ifr_name, IFNAMSIZ);
+		return 0;
+	}
+	rc = -errno;
+	switch (rc) {
+	case -EBUSY:
+		if (flags & IFF_TUN_EXCL)
+			return vmq_err(err, rc, "a network interface named %s exists already%s; "
+				       "choose another name or remove it", t->name, t->where);
+		return vmq_err(err, rc, "TAP %s%s is in use by another program; end that first",
+			       t->name, t->where);
+	case -EINVAL:
+		return vmq_err(err, -EBUSY, "network interface %s%s is no TAP with %s; remove it "
+			       "or choose another name", t->name, t->where,
+			       t->pairs > 1 ? "several queues" : "a single queue");
+	case -EPERM:
+		return vmq_err(err, rc, "no permission to make TAP %s: that needs CAP_NET_ADMIN",
+			       t->name);
+	default:
+		return vmq_err_sys(err, rc, "cannot attach to TAP %s%s", t->name, t->where);
+	}
+}
+
+static int tap_link_failed(const struct tap *t, int rc, struct vmq_err *err)
+{
+	if (rc == -EEXIST)
+		return vmq_err(err, -EBUSY, "a network interface named %s exists already%s; "
+			       "choose another name or remove it", t->name, t->where);
+	if (rc == -EPERM)
+		return vmq_err(err, rc, "no permission to set up TAP %s%s: that needs "
+			       "CAP_NET_ADMIN there", t->name, t->where);
+	return vmq_err_prefix(err, "cannot set up TAP %s%s", t->name, t->where);
+}
+
+static int tap_create(struct tap *t, int netns, const struct channel_config *cfg,
+		      struct vmq_err *err)
+{
+	struct link_setup setup = { .netns = netns, .mac = cfg->mac, .mtu = cfg->mtu };
+	char name[IFNAMSIZ] = TAP_PASSING;
+	int rc;
+
+	if (netns >= 0)
+		setup.name = t->name;
+	else
+		memcpy(name, t->name, sizeof(name));
+	rc = tap_open_queue(t, 0, name, IFF_TUN_EXCL, err);
+	for (int i = 1; i < t->pairs && !rc; i++)
+		rc = tap_open_queue(t, i, name, 0, err);
+	if (rc)
+		return rc;
+	rc = link_set((int)if_nametoindex(name), &setup, err);
+	if (rc)
+		return tap_link_failed(t, rc, err);
+	if (ioctl(t->fd[0], TUNSETPERSIST, 1))
+		return vmq_err_sys(err, -errno, "cannot make TAP %s persistent", t->name);
+	return 0;
+}
+
+/* The MTU of a device of this namespace; 0 if it cannot be told. */
+static uint32_t tap_mtu(const char *name)
+{
+	struct ifreq ifr = { .ifr_mtu = 0 };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return 0;
+	memcpy(ifr.ifr_name, name, IFNAMSIZ);
+	if (ioctl(fd, SIOCGIFMTU, &ifr))
+		ifr.ifr_mtu = 0;
+	close(fd);
+	return (uint32_t)ifr.ifr_mtu;
+}
+
+struct tap_adoption {
+	struct tap *tap;
+	int netns;		/* to enter, or -1 */
+	const struct channel_config *cfg;
+	struct vmq_err *err;
+	int rc;
+};
+
+/*
+ * Attach to the device that the last run left. Its address becomes the queue's
+ * again; an MTU that the guest made smaller stays.
+ * rc: -ENODEV if there is none.
+ */
+static void *tap_adopt_here(void *arg)
+{
+	struct tap_adoption *a = arg;
+	struct link_setup setup = { .netns = -1, .mac = a->cfg->mac };
+	struct tap *t = a->tap;
+	char name[IFNAMSIZ];
+	unsigned int ifindex;
+
+	if (a->netns >= 0 && setns(a->netns, CLONE_NEWNET)) {
+		a->rc = vmq_err_sys(a->err, -errno, "cannot enter the network namespace of "
+				    "TAP %s%s (that needs CAP_SYS_ADMIN)", t->name, t->where);
+		return NULL;
+	}
+	ifindex = if_nametoindex(t->name);
+	if (!ifindex) {
+		a->rc = -ENODEV;
+		return NULL;
+	}
+	memcpy(name, t->name, sizeof(name));
+	for (int i = 0; i < t->pairs && !a->rc; i++)
+		a->rc = tap_open_queue(t, i, name, 0, a->err);
+	if (a->rc)
+		return NULL;
+	if (tap_mtu(t->name) > a->cfg->mtu)
+		setup.mtu = a->cfg->mtu;
+	a->rc = link_set((int)ifindex, &setup, a->err);
+	if (a->rc)
+		a->rc = tap_link_failed(t, a->rc, a->err);
+	else if (ioctl(t->fd[0], TUNSETPERSIST, 1))
+		a->rc = vmq_err_sys(a->err, -errno, "cannot make TAP %s persistent", t->name);
+	return NULL;
+}
+
+static int tap_adopt(struct tap *t, int netns, const struct channel_config *cfg,
+		     struct vmq_err *err)
+{
+	struct tap_adoption a = { .tap = t, .netns = netns, .cfg = cfg, .err = err };
+	pthread_t thread;
+	int rc;
+
+	if (netns < 0) {
+		tap_adopt_here(&a);
+		return a.rc;
+	}
+	rc = pthread_create(&thread, NULL, tap_adopt_here, &a);
+	if (rc)
+		return vmq_err_sys(err, -rc, "cannot start a thread for the network namespace");
+	pthread_join(thread, NULL);
+	return a.rc;
+}
+
+static int tap_open(struct channel **out, const char *args, const struct channel_config *cfg,
+		    struct vmq_err *err)
+{
+	struct tap_spec spec;
+	struct tap *t;
+	int netns = -1, rc;
+
+	rc = tap_parse(&spec, args, err);
+	if (rc)
+		return rc;
+	if (cfg->pairs < 1 || cfg->pairs > VMQ_PAIRS_MAX)
+		return vmq_err(err, -EINVAL, "a tap channel has 1 to %d pairs, not %d",
+			       VMQ_PAIRS_MAX, cfg->pairs);
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return vmq_err(err, -ENOMEM, "no memory for TAP %s", spec.name);
+	t->ch.ops = &channel_tap;
+	t->event = cfg->event;
+	t->arg = cfg->arg;
+	t->pairs = cfg->pairs;
+	memcpy(t->name, spec.name, sizeof(t->name));
+	if (spec.netns[0])
+		snprintf(t->where, sizeof(t->where), spec.by_pid ?
+			 " in the network namespace of process %s" :
+			 " in network namespace %s", spec.netns);
+	memset(t->fd, -1, sizeof(t->fd));
+
+	rc = tap_open_netns(&spec, &netns, err);
+	if (rc)
+		goto err_free;
+	rc = -ENODEV;
+	if (cfg->adopt)
+		rc = tap_adopt(t, netns, cfg, err);
+	if (rc == -ENODEV)
+		rc = tap_create(t, netns, cfg, err);
+	if (rc)
+		goto err_close;
+	if (netns >= 0)
+		close(netns);
+	if (t->event)
+		t->event(t->arg, tap_event[TAP_UP], t->name);
+	*out = &t->ch;
+	return 0;
+
+err_close:
+	tap_close_fds(t);
+	if (netns >= 0)
+		close(netns);
+err_free:
+	free(t);
+	return rc;
+}
+
+static void tap_close(struct channel *ch, bool keep)
+{
+	struct tap *t = container_of(ch, struct tap, ch);
+
+	/* Works wherever the device has been moved; EBADFD if it is gone. */
+	if (!keep)
+		ioctl(t->fd[0], TUNSETPERSIST, 0);
+	tap_close_fds(t);
+	free(t);
+}
+
+/* ---- frames ------------------------------------------------------------ */
+
+/* Tell of a change once, whichever worker sees it first. Lost is for ever. */
+static void tap_set_state(struct tap *t, int state)
+{
+	int old = load_relaxed(&t->state);
+
+	do {
+		if (old == state || old == TAP_LOST)
+			return;
+	} while (!__atomic_compare_exchange_n(&t->state, &old, state, false,
+					      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	if (t->event)
+		t->event(t->arg, tap_event[state], t->name);
+}
+
+/*
+ * A TAP never says when it has room again, so a frame it does not take now is
+ * dropped and every frame is settled.
+ */
+static int tap_rx_burst(struct channel *ch, int pair, const struct frame *f, int n,
+			struct channel_rx *res)
+{
+	struct tap *t = container_of(ch, struct tap, ch);
+
+	for (int i = 0; i < n; i++) {
+		if (writev(t->fd[pair], f[i].part, f[i].parts) >= 0) {
+			res->delivered++;
+			tap_set_state(t, TAP_UP);
+			continue;
+		}
+		switch (errno) {
+		case EAGAIN:
+		case ENOBUFS:
+		case ENOMEM:
+			res->full++;
+			break;
+		case EIO:	/* the guest has set it down */
+			res->error++;
+			tap_set_state(t, TAP_DOWN);
+			break;
+		case EBADFD:	/* the device, or its namespace, has gone */
+			res->error++;
+			tap_set_state(t, TAP_LOST);
+			break;
+		default:
+			res->error++;
+		}
+	}
+	return n;
+}
+
+static int tap_tx_burst(struct channel *ch, int pair, struct frame_buf *buf, int n)
+{
+	struct tap *t = container_of(ch, struct tap, ch);
+	int i, rc;
+
+	for (i = 0; i < n; i++) {
+		uint8_t spare;	/* a frame that does not fit shows as room + 1 */
+		struct iovec part[2] = {
+			{ .iov_base = buf[i].data, .iov_len = buf[i].room },
+			{ .iov_base = &spare, .iov_len = 1 },
+		};
+		ssize_t len = readv(t->fd[pair], part, 2);
+
+		if (len >= 0) {
+			buf[i].len = (uint32_t)len;
+			continue;
+		}
+		if (errno == EAGAIN)
+			break;
+		rc = -errno;
+		if (rc == -EBADFD)
+			tap_set_state(t, TAP_LOST);
+		/* Frames first: the error is there at the next call as well. */
+		return i ? i : rc;
+	}
+	return i;
+}
+
+static int tap_fd(struct channel *ch, int pair)
+{
+	return container_of(ch, struct tap, ch)->fd[pair];
+}
+
+const struct channel_ops channel_tap = {
+	.kind = "tap",
+	.usage = TAP_USAGE,
+	.open = tap_open,
+	.rx_burst = tap_rx_burst,
+	.tx_burst = tap_tx_burst,
+	.fd = tap_fd,
+	.close = tap_close,
+};
