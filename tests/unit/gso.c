@@ -239,6 +239,10 @@ static void test_malformed(void)
 	refused(V6, b.data[b.l3 + 6] = 44, "an IPv6 fragment is refused");
 	refused(V6 | OPTIONS, (b.data[b.l3 + 41] = 255, set16(b.data + b.l3 + 4, 100)),
 		"IPv6 options beyond the packet are refused");
+	build(&b, V6, 0);
+	set16(b.data + b.l3 + 4, 0);
+	b.data[b.l3 + 6] = 60;
+	is_int(try(&b, b.l4, type_of(V6), MSS), -EINVAL, "IPv6 options that are not there are refused");
 }
 
 static void test_csum(void)
