@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * frame.c - Ethernet frames in private memory: tags out, tags in
+ *
+ * A guest must see a frame without the tag of its access VLAN, or with a tag
+ * that the NIC took out. Neither is worth moving a frame for: it is copied into
+ * the guest's memory anyway, so a frame is described in up to three pieces and
+ * the copy leaves out, or puts in, the four bytes.
+ */
+
+#include "datapath/frame.h"
+
+#define TAG_OFFSET	(2 * ETH_ALEN)	/* of the outermost TPID */
+
+static uint16_t frame_be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+/**
+ * frame_look() - what the switch needs to know of a frame
+ * @fi: out
+ * @data: the frame, from its destination address on
+ * @len: bytes
+ *
+ * The same reading as the XDP program's (bpf/parse.h), so that a frame that
+ * reached a port through the switch is of the VLAN that it would have been of
+ * in the program: only a frame whose outermost tag is 802.1Q has a VLAN, and a
+ * priority tag (VLAN 0) in front of a second tag says nothing about it (M-6).
+ *
+ * Return: false if the frame is shorter than its headers.
+ */
+bool frame_look(struct frame_info *fi, const uint8_t *data, uint32_t len)
+{
+	uint16_t proto;
+
+	*fi = (struct frame_info){ .data = data, .len = len };
+	if (len < ETH_HLEN)
+		return false;
+
+	proto = frame_be16(data + TAG_OFFSET);
+	if (proto != ETH_P_8021Q && proto != ETH_P_8021AD)
+		return true;
+	if (len < ETH_HLEN + VLAN_HLEN)
+		return false;
+	if (proto == ETH_P_8021AD) {
+		fi->service = true;
+		return true;
+	}
+
+	fi->tagged = true;
+	fi->tci = frame_be16(data + ETH_HLEN);
+	if (VLAN_VID(fi->tci) == 0) {
+		proto = frame_be16(data + TAG_OFFSET + VLAN_HLEN);
+		fi->service = proto == ETH_P_8021Q || proto == ETH_P_8021AD;
+	}
+	return true;
+}
+
+void frame_build(struct frame *f, const uint8_t *data, uint32_t len,
+		 uint32_t strip, const uint8_t *tag)
+{
+	uint8_t *p = (uint8_t *)data;
+	uint32_t rest = TAG_OFFSET + strip;
+
+	if (!strip && !tag) {
+		f->part[0] = (struct iovec){ p, len };
+		f->parts = 1;
+		f->len = len;
+		return;
+	}
+
+	f->part[0] = (struct iovec){ p, TAG_OFFSET };
+	f->parts = 1;
+	f->len = len - strip;
+	if (tag) {
+		f->part[f->parts++] = (struct iovec){ (uint8_t *)tag, VLAN_HLEN };
+		f->len += VLAN_HLEN;
+	}
+	f->part[f->parts++] = (struct iovec){ p + rest, len - rest };
+}
