@@ -32,10 +32,13 @@ struct source {
 	 * Runs in the worker that owns the source.
 	 */
 	int (*poll)(struct source *s);
-	bool active;		/* on the worker's list; worker.c's */
-	struct source *next;	/* worker.c's */
-	struct worker *worker;	/* owner, or NULL; worker.c's */
-	uint64_t idle_since;	/* worker.c's */
+	/* worker.c's: */
+	bool active;		/* on the worker's list */
+	struct source *next;
+	struct worker *worker;	/* owner, or NULL */
+	uint64_t idle_since;	/* with poll_us: when it last ran out of frames */
+	uint64_t wake_at;	/* worker_wake_at(); 0: no timer */
+	struct source *timed;	/* next with a timer */
 };
 
 int worker_open(struct worker **out, uint16_t cpu, uint32_t poll_us, struct vmq_err *err);
@@ -52,8 +55,13 @@ void worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void
 int worker_add(struct worker *w, struct source *s);
 void worker_del(struct worker *w, struct source *s);
 
-/* Inside the worker: poll @s again soon although no event came. */
+/*
+ * Inside the worker: poll @s again although no event came - soon, or at @ns of
+ * the now_ns() clock (rounded up to a millisecond when the worker sleeps; the
+ * last call counts). Both may be called by the poll of @s itself.
+ */
 void worker_wake_source(struct worker *w, struct source *s);
+void worker_wake_at(struct worker *w, struct source *s, uint64_t ns);
 
 struct worker_stats {
 	uint64_t wakeups;	/* returns from a sleeping epoll_wait() */

@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * worker.c - one pinned thread per CPU of the RSS set
+ *
+ * DOC: Theory of operation
+ *
+ * Active sources stand in one first-in-first-out line. The worker takes the
+ * first, lets it do one bounded batch, and puts it at the end if it had frames.
+ * So a busy source waits for every other active one between two batches (P-12),
+ * and a source that has just become ready waits for one batch of each.
+ *
+ * While sources are active the worker looks at epoll only every few polls:
+ * a look costs a system call and one ->poll() of every ready descriptor. When
+ * none is active it sleeps there. Edge-triggered is enough and needed: an
+ * AF_XDP ring is published before its waiters are woken (xsk_flush(),
+ * net/xdp/xsk.c), so an edge that arrives after the poll that found nothing is
+ * kept by epoll; and a ring that is not emptied because its guest has no room
+ * reports nothing new, so a stalled guest costs no CPU.
+ *
+ * A worker's list, timers and sources are its own. The control thread gets in
+ * by worker_call() alone, between two batches.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/util.h"
+#include "datapath/worker.h"
+
+#define LOOK_EVERY	8	/* polls between two looks at epoll */
+#define EVENTS		64	/* taken in one look */
+
+struct worker {
+	struct source *head, *tail;	/* active sources, in turn */
+	struct source *timed;		/* sources with a timer, unordered */
+	int	  epfd;
+	int	  call_fd;		/* eventfd: ends the sleep for a call */
+	uint64_t  poll_ns;
+	bool	  stop;			/* written by a call */
+	uint16_t  cpu;
+	pthread_t thread;
+	struct worker_stats stats;
+
+	pthread_mutex_t lock;		/* of what follows */
+	pthread_cond_t	served;
+	void (*fn)(struct worker *w, void *arg);
+	void	 *arg;
+	bool	  pending;		/* also read without the lock */
+};
+
+/* ---- the line of active sources ---------------------------------------- */
+
+static void worker_push(struct worker *w, struct source *s)
+{
+	s->active = true;
+	s->next = NULL;
+	if (w->tail)
+		w->tail->next = s;
+	else
+		w->head = s;
+	w->tail = s;
+}
+
+static struct source *worker_pop(struct worker *w)
+{
+	struct source *s = w->head;
+
+	if (!s)
+		return NULL;
+	w->head = s->next;
+	if (!w->head)
+		w->tail = NULL;
+	s->active = false;
+	return s;
+}
+
+static void worker_unlink(struct worker *w, struct source *s)
+{
+	struct source **at = &w->head, *last = NULL;
+
+	while (*at && *at != s) {
+		last = *at;
+		at = &last->next;
+	}
+	if (!*at)
+		return;
+	*at = s->next;
+	if (w->tail == s)
+		w->tail = last;
+	s->active = false;
+}
+
+/**
+ * worker_wake_source() - poll a source again although no event came
+ * @w: the worker we are in
+ * @s: one of its sources
+ */
+void worker_wake_source(struct worker *w, struct source *s)
+{
+	if (!s->active)
+		worker_push(w, s);
+}
+
+/* ---- timers: few and rare, so an unordered list ------------------------- */
+
+static void worker_untime(struct worker *w, struct source *s)
+{
+	struct source **at = &w->timed;
+
+	while (*at && *at != s)
+		at = &(*at)->timed;
+	if (*at)
+		*at = s->timed;
+	s->wake_at = 0;
+}
+
+/**
+ * worker_wake_at() - poll a source again at a point in time
+ * @w: the worker we are in
+ * @s: one of its sources
+ * @ns: when, on the now_ns() clock; replaces what was asked before
+ */
+void worker_wake_at(struct worker *w, struct source *s, uint64_t ns)
+{
+	if (!s->wake_at) {
+		s->timed = w->timed;
+		w->timed = s;
+	}
+	s->wake_at = ns ? ns : 1;
+}
+
+static void worker_fire_timers(struct worker *w)
+{
+	struct source *s, *next;
+	uint64_t now;
+
+	if (!w->timed)
+		return;
+	now = now_ns();
+	for (s = w->timed; s; s = next) {
+		next = s->timed;
+		if (s->wake_at > now)
+			continue;
+		worker_untime(w, s);
+		worker_wake_source(w, s);
+	}
+}
+
+/* Milliseconds that a sleep may last, rounded up; -1: for ever. */
+static int worker_timeout(const struct worker *w)
+{
+	uint64_t first = UINT64_MAX, now;
+	struct source *s;
+
+	if (!w->timed)
+		return -1;
+	for (s = w->timed; s; s = s->timed)
+		first = MIN(first, s->wake_at);
+	now = now_ns();
+	if (first <= now)
+		return 0;
+	return (int)MIN((first - now + 999999) / 1000000, 60000);
+}
+
+/* ---- the loop ----------------------------------------------------------- */
+
+static void worker_look(struct worker *w, bool sleep)
+{
+	struct epoll_event ev[EVENTS];
+	uint64_t calls;
+	int i, n;
+
+	n = epoll_wait(w->epfd, ev, EVENTS, sleep ? worker_timeout(w) : 0);
+	if (sleep)
+		counter_add(&w->stats.wakeups, 1);
+	for (i = 0; i < n; i++) {
+		if (ev[i].data.ptr) {
+			worker_wake_source(w, ev[i].data.ptr);
+		} else if (read(w->call_fd, &calls, sizeof(calls)) < 0) {
+			/* nothing to read: worker_serve() has been there */
+			continue;
+		}
+	}
+	worker_fire_timers(w);
+}
+
+static void worker_serve(struct worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->fn(w, w->arg);
+	store_relaxed(&w->pending, false);
+	pthread_cond_signal(&w->served);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void worker_turn(struct worker *w, struct source *s)
+{
+	int n = s->poll(s);
+	uint64_t now;
+
+	if (s->worker != w)	/* it took itself off */
+		return;
+	if (n > 0) {
+		counter_add(&w->stats.batches, 1);
+		counter_add(&w->stats.frames, (uint64_t)n);
+		s->idle_since = 0;
+		worker_wake_source(w, s);
+		return;
+	}
+	if (!w->poll_ns)
+		return;
+
+	now = now_ns();
+	if (!s->idle_since)
+		s->idle_since = now;
+	if (now - s->idle_since < w->poll_ns)
+		worker_wake_source(w, s);
+	else
+		s->idle_since = 0;
+}
+
+static void *worker_run(void *arg)
+{
+	int polls = LOOK_EVERY;
+	struct worker *w = arg;
+	struct source *s;
+
+	while (!w->stop) {
+		if (load_acquire(&w->pending)) {
+			worker_serve(w);
+			continue;
+		}
+		if (!w->head || !polls--) {
+			worker_look(w, !w->head);
+			polls = LOOK_EVERY;
+			continue;
+		}
+		s = worker_pop(w);
+		worker_turn(w, s);
+	}
+	return NULL;
+}
+
+/* ---- what a worker runs -------------------------------------------------- */
+
+/**
+ * worker_add() - give a source to a worker
+ * @w: the worker we are in
+ * @s: source of no worker
+ *
+ * It is polled once at least, so that what came before is not waited for.
+ *
+ * Return: 0 or -errno of epoll_ctl(2).
+ */
+int worker_add(struct worker *w, struct source *s)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = s };
+
+	if (s->fd >= 0 && epoll_ctl(w->epfd, EPOLL_CTL_ADD, s->fd, &ev))
+		return -errno;
+	s->worker = w;
+	s->active = false;
+	s->idle_since = 0;
+	s->wake_at = 0;
+	store_relaxed(&w->stats.sources, w->stats.sources + 1);
+	worker_wake_source(w, s);
+	return 0;
+}
+
+/**
+ * worker_del() - take a source from its worker; it is not polled again
+ * @w: the worker we are in
+ * @s: one of its sources; one of no worker is left alone
+ */
+void worker_del(struct worker *w, struct source *s)
+{
+	if (s->worker != w)
+		return;
+	/* Fails only if the descriptor was closed: then epoll forgot it as well. */
+	if (s->fd >= 0)
+		epoll_ctl(w->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+	if (s->active)
+		worker_unlink(w, s);
+	if (s->wake_at)
+		worker_untime(w, s);
+	s->worker = NULL;
+	store_relaxed(&w->stats.sources, w->stats.sources - 1);
+}
+
+/* ---- for the control thread ---------------------------------------------- */
+
+/**
+ * worker_call() - run a function in the worker, between two batches
+ * @w: worker
+ * @fn: function
+ * @arg: its argument
+ *
+ * Returns when @fn has run. Never call it from a worker.
+ */
+void worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void *arg)
+{
+	uint64_t one = 1;
+	ssize_t rc;
+
+	pthread_mutex_lock(&w->lock);
+	w->fn = fn;
+	w->arg = arg;
+	store_release(&w->pending, true);
+	/* An eventfd refuses only when it overflows: then it is readable anyway. */
+	rc = write(w->call_fd, &one, sizeof(one));
+	(void)rc;
+	while (w->pending)
+		pthread_cond_wait(&w->served, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static int worker_start(struct worker *w)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	cpu_set_t cpus;
+	char name[16];
+	int rc;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(w->cpu, &cpus);
+	rc = pthread_attr_init(&attr);
+	if (rc)
+		return -rc;
+	rc = pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
+	if (rc)
+		goto out;
+
+	/* The thread inherits the mask: signals are the control thread's business. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&w->thread, &attr, worker_run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!rc) {
+		snprintf(name, sizeof(name), "vmq-cpu%u", w->cpu);
+		pthread_setname_np(w->thread, name);
+	}
+out:
+	pthread_attr_destroy(&attr);
+	return -rc;
+}
+
+/**
+ * worker_open() - start a worker
+ * @out: the worker
+ * @cpu: CPU it is pinned to
+ * @poll_us: how long to keep polling idle sources before it sleeps; 0: not
+ * @err: sentence
+ *
+ * Return: 0; -EINVAL if there is no such CPU, or none for us; -errno.
+ */
+int worker_open(struct worker **out, uint16_t cpu, uint32_t poll_us, struct vmq_err *err)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
+	struct worker *w;
+	int rc;
+
+	if (cpu >= CPU_SETSIZE)
+		return vmq_err(err, -EINVAL, "CPU %u is beyond the %d that vmq can use", cpu,
+			       CPU_SETSIZE);
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return vmq_err_sys(err, -ENOMEM, "cannot start the worker of CPU %u", cpu);
+	w->cpu = cpu;
+	w->poll_ns = (uint64_t)poll_us * 1000;
+	w->call_fd = -1;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->served, NULL);
+
+	w->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epfd < 0)
+		goto err_errno;
+	w->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->call_fd < 0)
+		goto err_errno;
+	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->call_fd, &ev))
+		goto err_errno;
+	rc = worker_start(w);
+	if (rc == -EINVAL) {
+		vmq_err(err, rc, "cannot run a worker on CPU %u: it is offline, or outside "
+			"the CPUs this process may use (see taskset -p, cpuset)", cpu);
+		goto err_free;
+	}
+	if (rc)
+		goto err_rc;
+	*out = w;
+	return 0;
+
+err_errno:
+	rc = -errno;
+err_rc:
+	vmq_err_sys(err, rc, "cannot start the worker of CPU %u", cpu);
+err_free:
+	if (w->call_fd >= 0)
+		close(w->call_fd);
+	if (w->epfd >= 0)
+		close(w->epfd);
+	free(w);
+	return rc;
+}
+
+static void worker_end(struct worker *w, void *arg)
+{
+	(void)arg;
+	w->stop = true;
+}
+
+/**
+ * worker_close() - stop and join the thread
+ * @w: worker, its sources taken away before; may be NULL
+ */
+void worker_close(struct worker *w)
+{
+	if (!w)
+		return;
+	worker_call(w, worker_end, NULL);
+	pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->served);
+	pthread_mutex_destroy(&w->lock);
+	close(w->call_fd);
+	close(w->epfd);
+	free(w);
+}
+
+uint16_t worker_cpu(const struct worker *w)
+{
+	return w->cpu;
+}
+
+void worker_stats(const struct worker *w, struct worker_stats *out)
+{
+	out->wakeups = load_relaxed(&w->stats.wakeups);
+	out->batches = load_relaxed(&w->stats.batches);
+	out->frames = load_relaxed(&w->stats.frames);
+	out->sources = load_relaxed(&w->stats.sources);
+}
