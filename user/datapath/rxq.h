@@ -25,6 +25,7 @@
 
 #include "channel/channel.h"
 #include "common/err.h"
+#include "datapath/worker.h"
 
 struct rxq;
 
@@ -34,7 +35,6 @@ struct rxq_config {
 	uint32_t chunk;		/* 2048 or 4096 */
 	uint32_t rx_frames;	/* frames that rings can be given */
 	uint32_t tx_frames;
-	bool	 native;	/* XDP_COPY in either mode; native picks the flag */
 	bool	 has_tx;	/* the device has a TX queue of this number */
 };
 
@@ -44,6 +44,8 @@ int rxq_open(struct rxq **out, const struct rxq_config *cfg, struct vmq_err *err
 void rxq_close(struct rxq *q);		/* all rings on it closed before */
 
 uint32_t rxq_id(const struct rxq *q);
+bool rxq_has_tx(const struct rxq *q);
+int rxq_ifindex(const struct rxq *q);
 struct xsk_umem *rxq_umem(struct rxq *q);
 void *rxq_data(struct rxq *q, uint64_t addr);	/* frame memory of a descriptor */
 
@@ -58,14 +60,19 @@ void rxq_refill(struct rxq *q, const uint64_t *addr, uint32_t n);
 /*
  * Transmit: borrow private frames, fill them, send or return them. Borrowing
  * reaps completions. Return of rxq_tx_borrow(): how many, possibly 0. Each
- * buffer has RXQ_TX_HEADROOM bytes free in front of `data` (for a tag).
- * rxq_tx_send() queues all @n for the device and kicks it. Return: how many
- * the kernel took; the rest have been returned to the pool and are the
- * caller's to count as wire errors.
+ * buffer has RXQ_TX_HEADROOM bytes free in front of `data` (for a tag), and
+ * may be sent with `data` and `len` moved within the frame.
+ *
+ * rxq_tx_send() queues frames for the device and kicks it. Return: how many it
+ * did not refuse; all @n are the RX queue's again, and the difference is the
+ * caller's to count as wire errors. Frames that the device has no room for yet
+ * stay queued; the RX queue's own source (rxq_source(), given to one worker)
+ * goes on with them.
  */
 #define RXQ_TX_HEADROOM	8
 uint32_t rxq_tx_borrow(struct rxq *q, struct frame_buf *buf, uint32_t n);
 void rxq_tx_return(struct rxq *q, const struct frame_buf *buf, uint32_t n);
 uint32_t rxq_tx_send(struct rxq *q, const struct frame_buf *buf, uint32_t n);
+struct source *rxq_source(struct rxq *q);
 
 #endif /* VMQ_RXQ_H */
