@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * receive.c - a frame's way from a ring to the guest
+ *
+ * DOC: Theory of operation
+ *
+ * A poll takes a batch from the ring, reads each frame's OOB record, describes
+ * the frame as the guest shall see it, and lets the channel copy it. Then the
+ * frames go back to FILL, and only then are the entries released: while a frame
+ * lies in the ring or on its way through here, its entry is taken, so a pair
+ * never holds more frames than its quota (P-13).
+ *
+ * A guest without room settles fewer frames than it was given. The rest stays
+ * in the ring and the ring is *blocked*: it waits for the guest's kick (the
+ * channel's descriptor) or for a new frame's edge. When the ring is full the
+ * kernel drops and counts this guest's frames, and nobody else's.
+ */
+#include <errno.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "datapath/receive.h"
+#include "vmq/abi.h"
+
+struct batch {
+	struct frame frame[RECEIVE_BATCH];
+	uint64_t addr[RECEIVE_BATCH];
+	uint8_t	 tag[RECEIVE_BATCH][VLAN_HLEN];
+};
+
+/*
+ * Describe one frame. The OOB record lies right in front of it, but the
+ * descriptor does not say whether there is one, and a frame redirected without
+ * leaves the bytes of the buffer's last user: so the version is wiped when it
+ * has been read, and the slot must be this ring's.
+ */
+static void receive_describe(const struct ring *r, struct frame *f, uint8_t *data,
+			     uint32_t len, uint8_t tag[VLAN_HLEN])
+{
+	struct vmq_oob *oob = (struct vmq_oob *)data - 1;
+	uint32_t strip = 0;
+
+	if (oob->version != VMQ_OOB_VERSION || oob->pair_slot != r->slot) {
+		oob->version = 0;
+		frame_build(f, data, len, 0, NULL);
+		return;
+	}
+	oob->version = 0;
+	if (oob->strip == VLAN_HLEN && len >= ETH_HLEN + VLAN_HLEN)
+		strip = VLAN_HLEN;
+
+	/* The NIC took the tag out; a port of all VLANs must see it. */
+	if (r->pair->rule == VMQ_RULE_ANY &&
+	    (oob->flags & (VMQ_OOB_F_VLAN | VMQ_OOB_F_STRIPPED)) ==
+	    (VMQ_OOB_F_VLAN | VMQ_OOB_F_STRIPPED)) {
+		tag[0] = ETH_P_8021Q >> 8;
+		tag[1] = ETH_P_8021Q & 0xff;
+		tag[2] = oob->vlan_tci >> 8;
+		tag[3] = oob->vlan_tci & 0xff;
+		frame_build(f, data, len, strip, tag);
+		return;
+	}
+	frame_build(f, data, len, strip, NULL);
+}
+
+/* Give a batch to the guest. Return: frames settled, from the front. */
+static int receive_give(struct pair *p, const struct frame *f, int n)
+{
+	struct channel_rx res = { 0 };
+	int settled = n;
+
+	if (p->channel) {
+		pthread_mutex_lock(&p->rx_lock);
+		settled = p->channel->ops->rx_burst(p->channel, p->index, f, n, &res);
+		pthread_mutex_unlock(&p->rx_lock);
+	} else {
+		res.error = (uint32_t)n;
+	}
+	counter_add(&p->stats.delivered, res.delivered);
+	if (res.full)
+		counter_add(&p->stats.channel_full, res.full);
+	if (res.error)
+		counter_add(&p->stats.channel_error, res.error);
+	p->drain_delivered += res.delivered;
+	return settled;
+}
+
+int receive_poll(struct source *s)
+{
+	struct ring *r = container_of(s, struct ring, source);
+	struct pair *p = r->pair;
+	uint32_t at, n, i;
+	struct batch b;
+	int settled;
+
+	if (p->paused)
+		return 0;
+	n = xsk_ring_cons__peek(&r->rx, RECEIVE_BATCH, &at);
+	if (!n)
+		return 0;
+	for (i = 0; i < n; i++) {
+		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&r->rx, at + i);
+
+		b.addr[i] = d->addr;
+		receive_describe(r, &b.frame[i], rxq_data(r->rxq, d->addr), d->len, b.tag[i]);
+	}
+
+	settled = receive_give(p, b.frame, (int)n);
+	if (settled > 0) {
+		rxq_refill(r->rxq, b.addr, (uint32_t)settled);
+		xsk_ring_cons__release(&r->rx, (uint32_t)settled);
+	}
+	r->blocked = settled < (int)n;
+	if (r->blocked)
+		xsk_ring_cons__cancel(&r->rx, n - (uint32_t)settled);
+	if (p->drain)
+		worker_wake_source(p->drain_source.worker, &p->drain_source);
+	return settled;
+}
+
+void receive_retry(struct pair *p, bool all)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->rings; i++) {
+		struct ring *r = p->ring[i];
+
+		if (r->source.worker && (all || r->blocked)) {
+			r->blocked = false;
+			worker_wake_source(r->source.worker, &r->source);
+		}
+	}
+}
+
+/* The guest sent something, or made room: this descriptor tells of both. */
+int receive_transmit_poll(struct source *s)
+{
+	struct pair *p = container_of(s, struct pair, transmit);
+	int n;
+
+	if (p->paused)
+		return 0;
+	receive_retry(p, false);
+	n = transmit_poll(&p->ctx);
+	if (n >= 0)
+		return n;
+	log_warn("queue %u (%s): the channel broke: %s; nothing more is taken from it",
+		 port_id(p->port), port_name(p->port), vmq_err_name(n));
+	worker_del(s->worker, s);
+	return 0;
+}
+
+bool receive_switched(struct pair *p, const struct frame *f)
+{
+	struct channel_rx res = { 0 };
+
+	pthread_mutex_lock(&p->rx_lock);
+	if (p->channel && !p->paused)
+		p->channel->ops->rx_burst(p->channel, p->index, f, 1, &res);
+	if (res.delivered)
+		counter_add(&p->stats.switch_delivered, 1);
+	else
+		counter_add(&p->stats.switch_dropped, 1);
+	pthread_mutex_unlock(&p->rx_lock);
+	return res.delivered;
+}
+
+/* ---- the end of a queue ---------------------------------------------------- */
+
+/**
+ * receive_discard() - empty rings of a pair without delivering
+ * @p: pair
+ * @from: first RX queue
+ *
+ * Return: frames discarded; they are counted.
+ */
+uint32_t receive_discard(struct pair *p, uint32_t from)
+{
+	uint64_t addr[RECEIVE_BATCH];
+	uint32_t sum = 0, at, n, i, k;
+
+	for (i = from; i < p->rings; i++) {
+		struct ring *r = p->ring[i];
+
+		while ((n = xsk_ring_cons__peek(&r->rx, RECEIVE_BATCH, &at))) {
+			for (k = 0; k < n; k++)
+				addr[k] = xsk_ring_cons__rx_desc(&r->rx, at + k)->addr;
+			rxq_refill(r->rxq, addr, n);
+			/* counted before it leaves the ring: see port_get_stats() */
+			counter_add(&p->stats.discarded, n);
+			xsk_ring_cons__release(&r->rx, n);
+			sum += n;
+		}
+		r->blocked = false;
+	}
+	return sum;
+}
+
+static bool receive_empty(const struct pair *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->rings; i++)
+		if (ring_in_flight(p->ring[i]))
+			return false;
+	return true;
+}
+
+void receive_drain_end(struct pair *p)
+{
+	if (!p->drain)
+		return;
+	p->drain_discarded = receive_discard(p, 0);
+	worker_del(p->drain_source.worker, &p->drain_source);
+	p->drain_done(p);
+}
+
+/*
+ * The rings' own polls deliver; this one looks whether they are through. It is
+ * woken after every batch of them, and by its timer at the deadline. A paused
+ * guest takes nothing before any deadline.
+ */
+int receive_drain_poll(struct source *s)
+{
+	struct pair *p = container_of(s, struct pair, drain_source);
+
+	if (p->paused || receive_empty(p) || now_ns() >= p->drain->deadline_ns)
+		receive_drain_end(p);
+	else
+		worker_wake_at(s->worker, s, p->drain->deadline_ns);
+	return 0;
+}
