@@ -41,6 +41,10 @@ struct datapath_config {
 /* Longest frame that a chunk of this size carries (kernel headroom 256). */
 #define CHUNK_CARRIES(chunk)	((chunk) - 256u)
 
+/*
+ * Workers, RX queues and the switch, whose uplink the caller starts
+ * (switch_start()) and stops. After an error nothing is left.
+ */
 int datapath_open(struct datapath **out, const struct datapath_config *cfg,
 		  struct vmq_err *err);
 void datapath_close(struct datapath *dp);	/* all ports closed before */
@@ -63,5 +67,15 @@ struct worker *datapath_worker_at(struct datapath *dp, int i);
 
 /* TX queue of (queue, pair): an RX queue number whose anchor transmits. */
 struct rxq *datapath_txq(struct datapath *dp, uint32_t queue, uint16_t pair);
+
+/* Longest frame to send: the device's MTU, Ethernet header and one tag. */
+uint32_t datapath_max_frame(const struct datapath *dp);
+
+/* For port.c: the list of ports, and (in any worker) a drain that is through. */
+struct port;
+struct port_drain;
+void datapath_add_port(struct datapath *dp, struct port *p);
+void datapath_del_port(struct datapath *dp, struct port *p);
+void datapath_drained(struct datapath *dp, struct port_drain *d);
 
 #endif /* VMQ_DATAPATH_H */

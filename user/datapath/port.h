@@ -77,6 +77,15 @@ void port_drain(struct port *p, struct port_drain *d);
 void port_rings_close(struct port *p);
 bool port_has_rings(const struct port *p);
 
+/*
+ * For datapath.c, when the device has more RX queues: rings up to (not
+ * including) RX queue @to, or back to the first @from. Nothing half made after
+ * an error; a port without rings stays so.
+ */
+int port_rings_grow(struct port *p, uint32_t to, struct vmq_err *err);
+void port_rings_shrink(struct port *p, uint32_t from);
+struct port **port_link(struct port *p);	/* next in datapath.c's list */
+
 /* Live changes: no frame is lost or reordered. */
 int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *err);
 void port_set_policy(struct port *p, uint16_t rule, bool trust);

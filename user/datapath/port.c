@@ -1,0 +1,744 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * port.c - one queue as the data path sees it
+ *
+ * DOC: Theory of operation
+ *
+ * A port is an array of pairs (receive.h) and a table of rings, one for each
+ * (pair, RX queue). Everything here runs on the control thread and reaches the
+ * pairs by worker_call(): a change is made between two batches of the worker
+ * that owns the pair, so no batch sees half of it.
+ *
+ * Moving a pair to another worker must not leave its rings alone, or they would
+ * overflow while the control thread waits for a CPU. So the new worker first
+ * gets a source that only watches a flag; then the old one lets go of the pair
+ * and sets the flag; the new one, which is polling, takes over within a few
+ * batches. Rings are in order, and the old worker's last batch is in the guest
+ * before it lets go: nothing is reordered either (R-13).
+ *
+ * The statistics of a socket end with it. They are banked when the rings are
+ * withdrawn and emptied, after the barrier that the caller has waited for, so
+ * that nothing is counted later.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "datapath/datapath.h"
+#include "datapath/port.h"
+#include "datapath/receive.h"
+#include "datapath/ring.h"
+
+#define BATCH_NS	100000	/* the kernel is through a batch in this time, mostly */
+#define LOOKS		3	/* at frames that seem to be missing */
+
+struct port {
+	struct port *next;		/* in the data path's list */
+	struct datapath *dp;
+	struct channel *channel;
+	char	 name[VMQ_NAME_MAX];
+	uint32_t id;
+	uint16_t rule;			/* read by workers */
+	uint16_t pairs;
+	struct ring **ring;		/* pair * stride + RX queue; NULL: no rings */
+	uint32_t rings;			/* RX queues that have one */
+	uint32_t entries;
+	uint16_t slot[VMQ_PAIRS_MAX];
+	struct ring_counts banked;
+	struct pair pair[];
+};
+
+/* ---- a pair's sources ------------------------------------------------------ */
+
+static void pair_del_sources(struct worker *w, struct pair *p)
+{
+	uint32_t r;
+
+	for (r = 0; r < p->rings; r++)
+		worker_del(w, &p->ring[r]->source);
+	worker_del(w, &p->transmit);
+	worker_del(w, &p->drain_source);
+}
+
+static int pair_add_sources(struct worker *w, struct pair *p, bool transmits)
+{
+	uint32_t r;
+	int rc = 0;
+
+	for (r = 0; r < p->rings && !rc; r++)
+		rc = worker_add(w, &p->ring[r]->source);
+	if (transmits && !rc)
+		rc = worker_add(w, &p->transmit);
+	if (p->drain && !rc)
+		rc = worker_add(w, &p->drain_source);
+	if (rc)
+		pair_del_sources(w, p);
+	return rc;
+}
+
+struct pair_call {
+	struct pair *pair;
+	int rc;
+};
+
+static void pair_start(struct worker *w, void *arg)
+{
+	struct pair_call *call = arg;
+
+	call->rc = pair_add_sources(w, call->pair, call->pair->transmit.fd >= 0);
+}
+
+static void pair_stop(struct worker *w, void *arg)
+{
+	pair_del_sources(w, arg);
+}
+
+/* ---- open and close --------------------------------------------------------- */
+
+static void pair_init(struct port *p, int index, struct worker *w)
+{
+	struct datapath *dp = p->dp;
+	struct pair *pair = &p->pair[index];
+	struct channel *ch = p->channel;
+
+	pair->port = p;
+	pair->channel = ch;
+	pair->index = index;
+	pair->worker = w;
+	pair->rule = p->rule;
+	pthread_mutex_init(&pair->rx_lock, NULL);
+	pair->transmit.poll = receive_transmit_poll;
+	pair->transmit.fd = ch ? ch->ops->fd(ch, index) : -1;
+	pair->drain_source.poll = receive_drain_poll;
+	pair->drain_source.fd = -1;
+	pair->ctx = (struct transmit_ctx){
+		.port = p,
+		.channel = ch,
+		.pair = index,
+		.rule = p->rule,
+		.txq = datapath_txq(dp, p->id, (uint16_t)index),
+		.sw = datapath_switch(dp),
+		.max_frame = datapath_max_frame(dp),
+		.stats = &pair->stats,
+	};
+}
+
+static void port_free(struct port *p)
+{
+	int i;
+
+	for (i = 0; i < p->pairs; i++)
+		pthread_mutex_destroy(&p->pair[i].rx_lock);
+	free(p);
+}
+
+/**
+ * port_open() - make a port, without rings
+ * @out: the port
+ * @dp: data path
+ * @cfg: configuration; the channel is the port's on success, and the caller's
+ *       after an error
+ * @err: sentence
+ *
+ * Return: 0; -EINVAL for a CPU outside the workers' set; -errno.
+ */
+int port_open(struct port **out, struct datapath *dp, const struct port_config *cfg,
+	      struct vmq_err *err)
+{
+	struct pair_call call = { .rc = 0 };
+	struct port *p;
+	int i;
+
+	for (i = 0; i < cfg->pairs; i++)
+		if (!datapath_worker(dp, cfg->cpu[i]))
+			return vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs "
+				       "that vmq-load was given (--cpus)", cfg->name, cfg->cpu[i]);
+
+	p = calloc(1, sizeof(*p) + cfg->pairs * sizeof(p->pair[0]));
+	if (!p)
+		return vmq_err_sys(err, -ENOMEM, "queue %s", cfg->name);
+	p->dp = dp;
+	p->channel = cfg->channel;
+	p->id = cfg->id;
+	p->rule = cfg->rule;
+	p->pairs = cfg->pairs;
+	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
+	for (i = 0; i < p->pairs; i++) {
+		pair_init(p, i, datapath_worker(dp, cfg->cpu[i]));
+		p->pair[i].ctx.trust = cfg->trust;
+	}
+	for (i = 0; i < p->pairs; i++) {
+		call.pair = &p->pair[i];
+		worker_call(call.pair->worker, pair_start, &call);
+		if (call.rc)
+			goto err_stop;
+	}
+	datapath_add_port(dp, p);
+	*out = p;
+	return 0;
+
+err_stop:
+	vmq_err_sys(err, call.rc, "queue %s: the worker of CPU %u cannot watch its channel",
+		    p->name, cfg->cpu[i]);
+	while (i--)
+		worker_call(p->pair[i].worker, pair_stop, &p->pair[i]);
+	port_free(p);
+	return call.rc;
+}
+
+/**
+ * port_close() - free a port and its channel
+ * @p: port, its rings closed, and in no station; may be NULL
+ * @keep: leave a device of the channel for a restart
+ */
+void port_close(struct port *p, bool keep)
+{
+	int i;
+
+	if (!p)
+		return;
+	datapath_del_port(p->dp, p);
+	for (i = 0; i < p->pairs; i++)
+		worker_call(p->pair[i].worker, pair_stop, &p->pair[i]);
+	if (p->channel)
+		p->channel->ops->close(p->channel, keep);
+	port_free(p);
+}
+
+uint32_t port_id(const struct port *p)
+{
+	return p->id;
+}
+
+const char *port_name(const struct port *p)
+{
+	return p->name;
+}
+
+struct port **port_link(struct port *p)
+{
+	return &p->next;
+}
+
+/* ---- rings -------------------------------------------------------------------- */
+
+static struct ring **port_ring(const struct port *p, int pair, uint32_t rxq)
+{
+	return &p->ring[(uint32_t)pair * datapath_cfg(p->dp)->stride + rxq];
+}
+
+static int port_open_ring(struct port *p, int pair, uint32_t rxq, struct vmq_err *err)
+{
+	const struct datapath_config *dp = datapath_cfg(p->dp);
+	struct ring_config cfg = {
+		.pair = &p->pair[pair],
+		.rxq = datapath_rxq(p->dp, rxq),
+		.entries = p->entries,
+		.slot = p->slot[pair],
+		.stride = dp->stride,
+		.map_fd = dp->xsks_fd,
+		.poll = receive_poll,
+	};
+
+	return ring_open(port_ring(p, pair, rxq), &cfg, err);
+}
+
+/* The last ring's frames, counts and socket. */
+static void port_close_ring(struct port *p, struct ring **at)
+{
+	struct ring_counts last;
+
+	if (!*at)
+		return;
+	ring_close(*at, &last);
+	p->banked.full += last.full;
+	p->banked.no_buffer += last.no_buffer;
+	*at = NULL;
+}
+
+struct grow {
+	struct pair *pair;
+	uint32_t from, to;
+	int rc;
+};
+
+static void pair_grow(struct worker *w, void *arg)
+{
+	struct grow *g = arg;
+	struct pair *p = g->pair;
+	uint32_t r;
+
+	for (r = g->from; r < g->to && !g->rc; r++)
+		g->rc = worker_add(w, &p->ring[r]->source);
+	p->rings = g->to;
+}
+
+/* Take the rings from g->from on away; what they hold is discarded. */
+static void pair_shrink(struct worker *w, void *arg)
+{
+	struct grow *g = arg;
+	struct pair *p = g->pair;
+	uint32_t r;
+
+	for (r = g->from; r < p->rings; r++)
+		worker_del(w, &p->ring[r]->source);
+	if (!g->from)
+		receive_drain_end(p);
+	receive_discard(p, g->from);
+	p->rings = g->from;
+}
+
+void port_rings_shrink(struct port *p, uint32_t from)
+{
+	uint32_t to = datapath_cfg(p->dp)->stride, r;
+	struct grow g = { .from = from };
+	int i;
+
+	for (i = 0; i < p->pairs; i++)
+		for (r = from; r < to; r++)
+			if (*port_ring(p, i, r))
+				ring_withdraw(*port_ring(p, i, r));
+	for (i = 0; i < p->pairs; i++) {
+		g.pair = &p->pair[i];
+		if (g.pair->rings > from)
+			worker_call(g.pair->worker, pair_shrink, &g);
+		for (r = from; r < to; r++)
+			port_close_ring(p, port_ring(p, i, r));
+	}
+	p->rings = from;
+}
+
+int port_rings_grow(struct port *p, uint32_t to, struct vmq_err *err)
+{
+	struct grow g = { .from = p->rings, .to = to };
+	uint32_t r;
+	int i, rc;
+
+	if (!p->ring)
+		return 0;
+	for (i = 0; i < p->pairs; i++)
+		for (r = g.from; r < to; r++) {
+			rc = port_open_ring(p, i, r, err);
+			if (rc)
+				goto err_shrink;
+		}
+	for (i = 0; i < p->pairs; i++) {
+		g.pair = &p->pair[i];
+		worker_call(g.pair->worker, pair_grow, &g);
+		rc = g.rc;
+		if (rc) {
+			vmq_err_sys(err, rc, "the worker of CPU %u cannot watch a ring",
+				    worker_cpu(g.pair->worker));
+			goto err_shrink;
+		}
+	}
+	for (i = 0; i < p->pairs; i++)
+		for (r = g.from; r < to; r++) {
+			rc = ring_publish(*port_ring(p, i, r), err);
+			if (rc)
+				goto err_shrink;
+		}
+	p->rings = to;
+	return 0;
+
+err_shrink:
+	if (rc == -ENOBUFS)
+		vmq_err_prefix(err, "%u pair%s x %u RX queue%s x %u frames asked for", p->pairs,
+			       p->pairs == 1 ? "" : "s", to, to == 1 ? "" : "s", p->entries);
+	vmq_err_prefix(err, "queue %s", p->name);
+	port_rings_shrink(p, g.from);
+	return rc;
+}
+
+int port_rings_open(struct port *p, const uint16_t *slot, uint32_t ring,
+		    struct vmq_err *err)
+{
+	const struct datapath_config *dp = datapath_cfg(p->dp);
+	int i, rc;
+
+	if (p->ring)
+		return vmq_err(err, -EBUSY, "queue %s has its rings already", p->name);
+	if (!ring || ring & (ring - 1))
+		return vmq_err(err, -EINVAL, "queue %s: a ring of %u frames cannot be made; the "
+			       "size must be a power of two", p->name, ring);
+	p->ring = calloc((size_t)p->pairs * dp->stride, sizeof(struct ring *));
+	if (!p->ring)
+		return vmq_err_sys(err, -ENOMEM, "queue %s", p->name);
+	p->entries = ring;
+	memcpy(p->slot, slot, p->pairs * sizeof(*slot));
+	for (i = 0; i < p->pairs; i++)
+		p->pair[i].ring = port_ring(p, i, 0);
+	rc = port_rings_grow(p, dp->rxqs, err);
+	if (rc)
+		port_rings_close(p);
+	return rc;
+}
+
+void port_rings_close(struct port *p)
+{
+	int i;
+
+	if (!p->ring)
+		return;
+	port_rings_shrink(p, 0);
+	for (i = 0; i < p->pairs; i++)
+		p->pair[i].ring = NULL;
+	free(p->ring);
+	p->ring = NULL;
+}
+
+bool port_has_rings(const struct port *p)
+{
+	return p->ring;
+}
+
+/* ---- drain -------------------------------------------------------------------- */
+
+/* In a worker: one pair is through; the last one tells the control thread. */
+static void port_pair_drained(struct pair *pair)
+{
+	struct port_drain *d = pair->drain;
+
+	pair->drain = NULL;
+	__atomic_fetch_add(&d->delivered, pair->drain_delivered, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&d->discarded, pair->drain_discarded, __ATOMIC_RELAXED);
+	if (__atomic_sub_fetch(&d->pending, 1, __ATOMIC_ACQ_REL) == 0)
+		datapath_drained(pair->port->dp, d);
+}
+
+struct drain_call {
+	struct pair *pair;
+	struct port_drain *drain;
+};
+
+static void pair_drain(struct worker *w, void *arg)
+{
+	struct drain_call *call = arg;
+	struct pair *p = call->pair;
+
+	p->drain = call->drain;
+	p->drain_delivered = 0;
+	p->drain_discarded = 0;
+	p->drain_done = port_pair_drained;
+	worker_add(w, &p->drain_source);	/* has no descriptor: cannot fail */
+	receive_retry(p, true);
+}
+
+/**
+ * port_drain() - deliver what the rings hold, then discard
+ * @p: port out of the FIB, a barrier passed
+ * @d: deadline_ns and done are set; lives until `done` has run
+ *
+ * One drain of a port at a time. The workers do it; `done` runs later, in
+ * datapath_dispatch(), also for a port without rings. Closing the rings ends
+ * it early.
+ */
+void port_drain(struct port *p, struct port_drain *d)
+{
+	struct drain_call call = { .drain = d };
+	int i;
+
+	d->port = p;
+	d->delivered = 0;
+	d->discarded = 0;
+	d->next = NULL;
+	d->pending = p->pairs;
+	for (i = 0; i < p->pairs; i++) {
+		call.pair = &p->pair[i];
+		worker_call(call.pair->worker, pair_drain, &call);
+	}
+}
+
+/* ---- live changes --------------------------------------------------------------- */
+
+struct move {
+	struct source source;	/* in the new worker: looks for `released` */
+	struct pair *pair;
+	bool transmits;
+	bool released;		/* set in the old worker */
+	bool taken;
+	int  rc;
+};
+
+static void move_take(struct worker *w, struct move *m)
+{
+	worker_del(w, &m->source);
+	if (m->taken)
+		return;
+	m->taken = true;
+	m->rc = pair_add_sources(w, m->pair, m->transmits);
+}
+
+static int move_poll(struct source *s)
+{
+	struct move *m = container_of(s, struct move, source);
+
+	if (load_acquire(&m->released))
+		move_take(s->worker, m);
+	else
+		worker_wake_source(s->worker, s);
+	return 0;
+}
+
+static void move_watch(struct worker *w, void *arg)
+{
+	struct move *m = arg;
+
+	worker_add(w, &m->source);	/* has no descriptor: cannot fail */
+}
+
+static void move_release(struct worker *w, void *arg)
+{
+	struct move *m = arg;
+
+	m->transmits = m->pair->transmit.worker;
+	pair_del_sources(w, m->pair);
+	store_release(&m->released, true);
+}
+
+static void move_finish(struct worker *w, void *arg)
+{
+	move_take(w, arg);
+}
+
+/**
+ * port_set_cpu() - move a pair to another worker
+ * @p: port
+ * @pair: which
+ * @cpu: CPU of the new worker
+ * @err: sentence
+ *
+ * Return: 0; -EINVAL no worker there; -errno, the pair is where it was.
+ */
+int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *err)
+{
+	struct worker *to = datapath_worker(p->dp, cpu), *from;
+	struct move m = { .source = { .fd = -1, .poll = move_poll } };
+	struct pair_call back;
+	int rc;
+
+	if (pair >= p->pairs)
+		return vmq_err(err, -EINVAL, "queue %s has no pair %u", p->name, pair);
+	if (!to)
+		return vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs that "
+			       "vmq-load was given (--cpus)", p->name, cpu);
+	m.pair = &p->pair[pair];
+	from = m.pair->worker;
+	if (from == to)
+		return 0;
+
+	worker_call(to, move_watch, &m);
+	worker_call(from, move_release, &m);
+	worker_call(to, move_finish, &m);
+	if (!m.rc) {
+		m.pair->worker = to;
+		return 0;
+	}
+	rc = vmq_err_sys(err, m.rc, "queue %s: the worker of CPU %u cannot take pair %u", p->name,
+			 cpu, pair);
+	back = (struct pair_call){ .pair = m.pair };
+	worker_call(from, pair_start, &back);
+	if (back.rc)
+		log_err("queue %s: pair %u is lost to both workers: %s", p->name, pair,
+			vmq_err_name(back.rc));
+	return rc;
+}
+
+struct policy {
+	struct pair *pair;
+	uint16_t rule;
+	bool trust;
+};
+
+static void pair_set_policy(struct worker *w, void *arg)
+{
+	struct policy *policy = arg;
+
+	(void)w;
+	policy->pair->rule = policy->rule;
+	policy->pair->ctx.rule = policy->rule;
+	policy->pair->ctx.trust = policy->trust;
+}
+
+void port_set_policy(struct port *p, uint16_t rule, bool trust)
+{
+	struct policy policy = { .rule = rule, .trust = trust };
+	int i;
+
+	store_relaxed(&p->rule, rule);
+	for (i = 0; i < p->pairs; i++) {
+		policy.pair = &p->pair[i];
+		worker_call(policy.pair->worker, pair_set_policy, &policy);
+	}
+}
+
+static void pair_pause(struct worker *w, void *arg)
+{
+	struct pair *p = arg;
+
+	(void)w;
+	pthread_mutex_lock(&p->rx_lock);	/* the switch may be in rx_burst() */
+	p->paused = true;
+	pthread_mutex_unlock(&p->rx_lock);
+	if (p->drain)
+		receive_drain_end(p);
+}
+
+static void pair_resume(struct worker *w, void *arg)
+{
+	struct pair *p = arg;
+
+	pthread_mutex_lock(&p->rx_lock);
+	p->paused = false;
+	pthread_mutex_unlock(&p->rx_lock);
+	receive_retry(p, true);
+	if (p->transmit.worker)
+		worker_wake_source(w, &p->transmit);
+}
+
+void port_set_paused(struct port *p, bool paused)
+{
+	struct channel *ch = p->channel;
+	int i;
+
+	if (!paused && ch && ch->ops->resume)
+		ch->ops->resume(ch);
+	for (i = 0; i < p->pairs; i++)
+		worker_call(p->pair[i].worker, paused ? pair_pause : pair_resume, &p->pair[i]);
+	if (paused && ch && ch->ops->pause)
+		ch->ops->pause(ch);
+}
+
+/* ---- counters --------------------------------------------------------------------- */
+
+static void port_sum_pair(const struct pair *pair, struct port_stats *out)
+{
+	const struct stat_desc *d;
+
+	for (d = port_stat_table; d->name; d++) {
+		const char *from = (const char *)&pair->stats + d->offset;
+		char *to = (char *)out + d->offset;
+
+		*(uint64_t *)to += load_relaxed((const uint64_t *)from);
+	}
+}
+
+/*
+ * Read against the stream - first what lies in the rings, then what has left
+ * them - so that a frame can be seen twice but never missed.
+ * Return: how many frames of the rings are accounted for.
+ */
+static uint64_t port_read_stats(const struct port *p, struct port_stats *out)
+{
+	struct ring_counts sum = p->banked, live;
+	uint32_t r;
+	int i;
+
+	*out = (struct port_stats){ 0 };
+	for (i = 0; p->ring && i < p->pairs; i++)
+		for (r = 0; r < p->rings; r++)
+			out->in_flight += ring_in_flight(*port_ring(p, i, r));
+	for (i = 0; p->ring && i < p->pairs; i++) {
+		for (r = 0; r < p->rings; r++) {
+			ring_counts(*port_ring(p, i, r), &live);
+			sum.full += live.full;
+			sum.no_buffer += live.no_buffer;
+		}
+	}
+	for (i = 0; i < p->pairs; i++)
+		port_sum_pair(&p->pair[i], out);
+	out->ring_full = sum.full;
+	out->no_buffer = sum.no_buffer;
+	return out->in_flight + out->ring_full + out->no_buffer + out->delivered +
+	       out->channel_full + out->channel_error + out->discarded;
+}
+
+/**
+ * port_get_stats() - a port's counters, so that every frame is in one of them
+ * @p: port
+ * @bpf: what the program counted, read before the call
+ * @out: counters
+ *
+ * The kernel publishes a ring at the end of its batch, so frames that the
+ * program has counted can be nowhere else for some microseconds. They are not
+ * redirect_failed: look again before saying so. At rest all figures are exact;
+ * under load `matched` is at least what the others add up to.
+ */
+void port_get_stats(const struct port *p, const struct vmq_slot_stats *bpf,
+		    struct port_stats *out)
+{
+	struct timespec pause = { .tv_nsec = BATCH_NS };
+	uint64_t known;
+	int looks = 0;
+
+	while (known = port_read_stats(p, out), known < bpf->redirected && looks++ < LOOKS)
+		nanosleep(&pause, NULL);
+	out->too_big = bpf->too_big;
+	out->to_host = bpf->to_host;
+	out->matched_bytes = bpf->bytes;
+	out->redirect_failed = bpf->redirected - MIN(known, bpf->redirected);
+	out->matched = bpf->too_big + MAX(known, bpf->redirected);
+}
+
+void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_stats *out)
+{
+	const struct pair *from = &p->pair[pair];
+
+	out->cpu = worker_cpu(from->worker);
+	out->delivered = load_relaxed(&from->stats.delivered);
+	out->switched = load_relaxed(&from->stats.switch_delivered);
+	out->tx_frames = load_relaxed(&from->stats.tx_frames);
+}
+
+/* ---- for the switch ------------------------------------------------------------------ */
+
+bool port_rule_accepts(uint16_t rule, uint16_t vlan)
+{
+	return rule == VMQ_RULE_ANY || rule == vlan;
+}
+
+/*
+ * What the guest sees. A port of one VLAN sees no tag of that VLAN, nor a
+ * priority tag; another tag is the sender's own, inside its VLAN. A port of any
+ * VLAN sees the VLAN in a tag, with the frame's priority.
+ */
+static void port_dress(struct frame *f, const struct frame_info *fi, uint16_t vlan,
+		       uint16_t rule, uint8_t tag[VLAN_HLEN])
+{
+	uint16_t vid = VLAN_VID(fi->tci);
+	bool ours = fi->tagged && (vid == vlan || vid == 0);
+	uint16_t tci = vlan;
+
+	if (rule != VMQ_RULE_ANY) {
+		frame_build(f, fi->data, fi->len, ours ? VLAN_HLEN : 0, NULL);
+		return;
+	}
+	if (vlan < VMQ_RULE_VLAN_MIN || vlan > VMQ_RULE_VLAN_MAX || (fi->tagged && vid == vlan)) {
+		frame_build(f, fi->data, fi->len, 0, NULL);
+		return;
+	}
+	if (ours)
+		tci |= fi->tci & ~0xfff;
+	tag[0] = ETH_P_8021Q >> 8;
+	tag[1] = ETH_P_8021Q & 0xff;
+	tag[2] = (uint8_t)(tci >> 8);
+	tag[3] = tci & 0xff;
+	frame_build(f, fi->data, fi->len, ours ? VLAN_HLEN : 0, tag);
+}
+
+bool port_switch_in(struct port *p, const struct frame_info *fi, uint16_t vlan)
+{
+	uint16_t rule = load_relaxed(&p->rule);
+	uint8_t tag[VLAN_HLEN];
+	struct frame f;
+
+	/* The rule may have changed since the sender looked: not his VLAN, not his (M-6). */
+	if (!port_rule_accepts(rule, vlan))
+		return false;
+	port_dress(&f, fi, vlan, rule, tag);
+	return receive_switched(&p->pair[0], &f);
+}
