@@ -145,7 +145,7 @@ static void print_frame(const uint8_t *f, unsigned len, int tags, const uint16_t
 	       accel ? "true" : "false", ntohl(p->stream),
 	       (unsigned long long)be64toh(p->seq));
 	for (int i = 0; i < tags; i++)
-		printf("%s{\"tpid\":\"%04x\",\"vlan\":%u,\"pcp\":%u}", i ? "," : "", tpid[i],
+		printf("%s{\"tpid\":\"%04x\",\"vlan\":%d,\"pcp\":%d}", i ? "," : "", tpid[i],
 		       tci[i] & 0xfff, tci[i] >> 13);
 	puts("]}");
 	fflush(stdout);

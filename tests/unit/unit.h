@@ -42,13 +42,11 @@ static struct {
 static inline void unit_crashed(int sig)
 {
 	static const char head[] = "\nBail out! died of a signal after: ";
-	size_t n = strnlen(unit.last, sizeof(unit.last));
-	ssize_t rc;
 
-	rc = write(STDOUT_FILENO, head, sizeof(head) - 1);
-	rc = write(STDOUT_FILENO, n ? unit.last : "(nothing)", n ? n : 9);
-	rc = write(STDOUT_FILENO, "\n", 1);
-	(void)rc;
+	if (write(STDOUT_FILENO, head, sizeof(head) - 1) < 0 ||
+	    write(STDOUT_FILENO, unit.last, strnlen(unit.last, sizeof(unit.last))) < 0 ||
+	    write(STDOUT_FILENO, "\n", 1) < 0)
+		_exit(1);
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
