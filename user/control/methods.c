@@ -409,55 +409,63 @@ static const struct param set_params[] = {
 	PARAM_END,
 };
 
-static int rename_queue(struct service *s, struct queue *q, const char *name, struct vmq_err *err)
-{
-	struct queue *other = queue_find(s, name);
-	int rc;
-
-	rc = queue_check_name(s, name, err);
-	if (rc && other != q)
-		return rc;
-	strcpy(q->rec.name, name);
-	return 0;
-}
-
-/* Only what is named changes; what can be refused comes first. */
-static void queue_set(void *service, struct request *r)
+/* Only what is named changes, and all of it or nothing. */
+static int change_queue(struct service *s, struct request *r, struct queue *q)
 {
 	json_t *cpus = json_object_get(r->params, "cpus");
 	json_t *trust = json_object_get(r->params, "trust");
-	struct service *s = service;
-	uint16_t cpu[VMQ_PAIRS_MAX], rule;
-	struct queue *q;
+	uint16_t cpu[VMQ_PAIRS_MAX], before[VMQ_PAIRS_MAX], rule = q->rec.rule;
+	const char *name = str(r, "new_name");
+	bool trusts = trust ? json_is_true(trust) : !!(q->rec.flags & VMQ_QUEUE_F_TRUST);
+	char vm[VMQ_NAME_MAX];
 	json_int_t weight;
 	int rc, n = 0;
 
-	q = queue_of(s, r, str(r, "name"), true);
+	/* What can be refused comes first. */
+	strcpy(vm, q->rec.vm);
+	if ((rc = queue_may_set(q, &r->err)) ||
+	    (rc = read_range(r, "weight", 0, 100, q->rec.weight, &weight, &r->err)) ||
+	    (rc = read_word(r, "vm", vm, sizeof(vm), &r->err)))
+		return rc;
+	if (str(r, "vlan"))
+		rc = parse_rule(str(r, "vlan"), &rule, &r->err);
+	if (!rc && name && strcmp(name, q->rec.name))
+		rc = queue_check_name(s, name, &r->err);
+	if (rc)
+		return rc;
+	if (cpus) {
+		n = read_cpus(cpus, cpu, VMQ_PAIRS_MAX, &r->err);
+		if (n < 0)
+			return n;
+		memcpy(before, q->rec.cpu, sizeof(before));
+		rc = queue_set_cpus(q, cpu, n, &r->err);
+		if (rc)
+			return rc;
+	}
+	if (trust || rule != q->rec.rule) {
+		rc = queue_set_policy(q, rule, trusts, &r->err);
+		if (rc) {
+			if (cpus)
+				queue_set_cpus(q, before, n, NULL);
+			return rc;
+		}
+	}
+	if (name)
+		strcpy(q->rec.name, name);
+	strcpy(q->rec.vm, vm);
+	q->rec.weight = weight;
+	return queue_save(q, &r->err);
+}
+
+static void queue_set(void *service, struct request *r)
+{
+	struct queue *q = queue_of(service, r, str(r, "name"), true);
+	int rc;
+
 	if (!q)
 		return;
-	rule = q->rec.rule;
-	rc = queue_may_set(q, &r->err);
-	if (!rc && str(r, "vlan"))
-		rc = parse_rule(str(r, "vlan"), &rule, &r->err);
-	if (!rc)
-		rc = read_range(r, "weight", 0, 100, q->rec.weight, &weight, &r->err);
-	if (!rc && cpus)
-		rc = n = read_cpus(cpus, cpu, VMQ_PAIRS_MAX, &r->err);
-	if (rc >= 0 && str(r, "vm"))
-		rc = read_word(r, "vm", q->rec.vm, sizeof(q->rec.vm), &r->err);
-	if (rc >= 0 && str(r, "new_name"))
-		rc = rename_queue(s, q, str(r, "new_name"), &r->err);
-	if (rc >= 0 && cpus)
-		rc = queue_set_cpus(q, cpu, n, &r->err);
-	if (rc >= 0 && (trust || rule != q->rec.rule))
-		rc = queue_set_policy(q, rule,
-				      trust ? json_is_true(trust)
-					    : !!(q->rec.flags & VMQ_QUEUE_F_TRUST), &r->err);
-	if (rc >= 0) {
-		q->rec.weight = weight;
-		rc = queue_save(q, &r->err);
-	}
-	if (rc < 0)
+	rc = change_queue(service, r, q);
+	if (rc)
 		request_fail(r, rc);
 	else
 		reply_result(r, report_queue(q));
