@@ -70,7 +70,7 @@ static int check_keys(json_t *root, struct vmq_err *err)
 			known |= !strcmp(key, request_keys[i]);
 		if (!known)
 			return vmq_err(err, -EPROTO,
-				       "a request has no key '%.40s'; it has version, id, method, params",
+				       "a request has version, id, method and params, no '%.40s'",
 				       key);
 	}
 	return 0;
@@ -164,7 +164,7 @@ int message_check(const struct method *method, json_t *params, struct vmq_err *e
 	json_object_foreach(params, key, value) {
 		p = find_param(method, key);
 		if (!p && !method->params)
-			return vmq_err(err, -EINVAL, "%s takes no parameters, but '%.40s' was given",
+			return vmq_err(err, -EINVAL, "%s takes no parameters, not '%.40s' either",
 				       method->name, key);
 		if (!p) {
 			list_params(method, names, sizeof(names));

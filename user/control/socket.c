@@ -35,7 +35,7 @@ static int remove_stale(const char *path, const struct sockaddr_un *addr, struct
 	}
 	if (!S_ISSOCK(st.st_mode))
 		return vmq_err(err, -EEXIST,
-			       "%s is in the way and is no socket; remove it or use another --run-dir",
+			       "%s is in the way and is no socket; remove it, or use --run-dir",
 			       path);
 	fd = socket(AF_UNIX, SOCKET_TYPE, 0);
 	if (fd < 0)
@@ -82,8 +82,8 @@ int socket_listen(const char *path, struct vmq_err *err)
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return vmq_err(err, -ENAMETOOLONG,
-			       "the path of the control socket has %zu characters, %zu are possible; "
-			       "use a shorter --run-dir or --name", strlen(path),
+			       "the path of the control socket has %zu characters, %zu are "
+			       "possible; use a shorter --run-dir or --name", strlen(path),
 			       sizeof(addr.sun_path) - 1);
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	rc = remove_stale(path, &addr, err);

@@ -92,7 +92,8 @@ static int connect_to(struct vmq *v, const char *run_dir, const char *name)
 	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s" SUFFIX, run_dir, name);
 	if (n < 0 || (size_t)n >= sizeof(addr.sun_path))
 		return vmq_err(&v->err, -ENAMETOOLONG,
-			       "the path of the socket, %s/%s" SUFFIX ", is too long", run_dir, name);
+			       "the path of the socket, %s/%s" SUFFIX ", is too long", run_dir,
+			       name);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return vmq_err_sys(&v->err, -errno, "cannot make a socket");
@@ -105,8 +106,8 @@ static int connect_to(struct vmq *v, const char *run_dir, const char *name)
 		close(fd);
 		if (rc == -ECONNREFUSED)
 			return vmq_err(&v->err, rc,
-				       "the service %s has died (nobody answers on %s); start vmq-load again",
-				       name, addr.sun_path);
+				       "the service %s has died: nobody answers on %s; start vmq-load "
+				       "again", name, addr.sun_path);
 		if (rc == -EACCES)
 			return vmq_err(&v->err, rc,
 				       "no permission to use %s; be root or a member of its group",
@@ -193,8 +194,8 @@ static int open_only(struct vmq *v, const char *run_dir)
 		v->fd = -1;
 	}
 	if (found > 1)
-		return vmq_err(&v->err, -EINVAL, "several services run in %s (%s); name one of them",
-			       run_dir, list);
+		return vmq_err(&v->err, -EINVAL,
+			       "several services run in %s (%s); name one of them", run_dir, list);
 	if (!found)
 		return vmq_err(&v->err, -ENOENT,
 			       "no service runs in %s; start one with vmq-load INTERFACE", run_dir);
@@ -482,8 +483,8 @@ static int send_request(struct vmq *v, const char *text, const int *fds, int n_f
 
 	if (iov.iov_len > MESSAGE_MAX)
 		return vmq_err(&v->err, -EMSGSIZE,
-			       "the request has %zu bytes, a message at most %d; ask for less at once",
-			       iov.iov_len, MESSAGE_MAX);
+			       "the request has %zu bytes, a message at most %d; ask for less at "
+			       "once", iov.iov_len, MESSAGE_MAX);
 	if (n_fds) {
 		size_t bytes = (size_t)n_fds * sizeof(int);
 		struct cmsghdr *h;
