@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * transmit.c - a guest's frame on its way out
+ *
+ * DOC: Theory of operation
+ *
+ * The channel copies a frame once, into private memory that is a transmit frame
+ * of the UMEM already; everything is decided about that copy (M-4, M-7, M-8),
+ * and a frame for the wire is sent from where it lies.
+ *
+ * A frame is brought into the shape it has on the wire first, with the access
+ * VLAN's tag in it, and only then is looked at for its destination. So the wire,
+ * a port of the same VLAN and a port of any VLAN all get it from the same bytes;
+ * port.c leaves the tag out where the guest must not see it. The tag goes into
+ * the headroom: the two addresses move down, the payload stays.
+ *
+ * What --trust turns off is the comparison of the source address with the port's
+ * stations, for guests that are bridges or routers themselves. The port's VLAN is
+ * not a matter of trust: it is where the port is connected, so a tagged frame is
+ * refused on an access port with trust as without, as it is on a switch. A guest
+ * that is to choose its VLANs gets rule ANY.
+ *
+ * Counters: tx_frames are all that were taken; each is spoofed, of a wrong VLAN,
+ * malformed, local, or for the wire (sent, without a buffer, or refused), and a
+ * flooded one is local and for the wire.
+ */
+#include <linux/if_ether.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "datapath/frame.h"
+#include "datapath/port.h"
+#include "datapath/transmit.h"
+#include "vmq/abi.h"
+
+#define SCRATCH_FRAMES	16	/* taken at a time while the wire is blocked */
+#define SCRATCH_SIZE	4096	/* as the largest chunk */
+
+static void put_tag(uint8_t *tag, uint16_t tci)
+{
+	tag[0] = ETH_P_8021Q >> 8;
+	tag[1] = ETH_P_8021Q & 0xff;
+	tag[2] = (uint8_t)(tci >> 8);
+	tag[3] = (uint8_t)tci;
+}
+
+/*
+ * Give a frame its access VLAN. A priority tag (VLAN 0) becomes the VLAN's tag
+ * and keeps its priority; any other frame has no tag and gets one.
+ */
+static void transmit_enter_vlan(struct frame_buf *buf, struct frame_info *fi, uint16_t vlan)
+{
+	uint16_t tci = vlan;
+
+	if (fi->tagged) {
+		tci |= fi->tci & (uint16_t)~0xfff;
+	} else {
+		memmove(buf->data - VLAN_HLEN, buf->data, 2 * ETH_ALEN);
+		buf->data -= VLAN_HLEN;
+		buf->len += VLAN_HLEN;
+	}
+	put_tag(buf->data + 2 * ETH_ALEN, tci);
+	*fi = (struct frame_info){
+		.data = buf->data, .len = buf->len, .tagged = true, .tci = tci,
+	};
+}
+
+/*
+ * Is the frame one that this port may send? If so, it is in its wire shape
+ * afterwards. Return: NULL, or the counter of what is wrong with it.
+ */
+static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *buf,
+				struct frame_info *fi, uint16_t *vlan)
+{
+	uint32_t limit = t->max_frame;
+
+	/* Longer than the room: the channel had to cut it (channel.h). */
+	if (buf->len > buf->room || !frame_look(fi, buf->data, buf->len))
+		return &t->stats->tx_malformed;
+
+	*vlan = switch_vlan_of(fi);
+	if (t->rule != VMQ_RULE_ANY) {
+		if (*vlan != 0)
+			return &t->stats->tx_vlan;
+		*vlan = t->rule;
+	}
+	if (buf->data[ETH_ALEN] & 1)
+		return &t->stats->tx_spoofed;
+	if (!t->trust && !switch_owns(t->sw, t->port, buf->data + ETH_ALEN, *vlan))
+		return &t->stats->tx_spoofed;
+
+	if (t->rule != VMQ_RULE_ANY && t->rule != VMQ_RULE_UNTAGGED)
+		transmit_enter_vlan(buf, fi, t->rule);
+	if (!fi->tagged && !fi->service)
+		limit -= VLAN_HLEN;	/* max_frame is with one tag */
+	return buf->len > limit ? &t->stats->tx_malformed : NULL;
+}
+
+/*
+ * One frame: to the ports it is for. Return: true if it is for the wire as well.
+ * A frame to an address of the sender's own ends here, as it would in a bridge.
+ */
+static bool transmit_switch(struct transmit_ctx *t, struct frame_buf *buf)
+{
+	struct frame_info fi;
+	uint64_t *refused;
+	struct port *to;
+	uint16_t vlan;
+
+	counter_add(&t->stats->tx_frames, 1);
+	counter_add(&t->stats->tx_bytes, buf->len);
+	refused = transmit_check(t, buf, &fi, &vlan);
+	if (refused) {
+		counter_add(refused, 1);
+		return false;
+	}
+	if (frame_is_multicast(fi.data)) {
+		if (switch_flood(t->sw, t->port, &fi, vlan))
+			counter_add(&t->stats->tx_local, 1);
+		return true;
+	}
+	to = switch_lookup(t->sw, fi.data, vlan);
+	if (!to)
+		return true;
+	if (to != t->port)
+		port_switch_in(to, &fi, vlan);
+	counter_add(&t->stats->tx_local, 1);
+	return false;
+}
+
+/*
+ * No transmit frame is free: the wire is blocked, or others keep it busy. VM to
+ * VM traffic must not wait for that, and a guest's ring that is not read is not
+ * announced again, so frames are taken all the same, and those for the wire are
+ * dropped and counted. Not inline: the memory is on the stack only when needed.
+ */
+static __attribute__((noinline)) int transmit_blocked(struct transmit_ctx *t)
+{
+	uint8_t memory[SCRATCH_FRAMES][SCRATCH_SIZE];
+	struct frame_buf buf[SCRATCH_FRAMES];
+	int n;
+
+	for (int i = 0; i < SCRATCH_FRAMES; i++) {
+		buf[i] = (struct frame_buf){
+			.data = memory[i] + RXQ_TX_HEADROOM,
+			.room = SCRATCH_SIZE - RXQ_TX_HEADROOM,
+		};
+	}
+	n = t->channel->ops->tx_burst(t->channel, t->pair, buf, SCRATCH_FRAMES);
+	for (int i = 0; i < n; i++) {
+		if (transmit_switch(t, &buf[i]))
+			counter_add(&t->stats->tx_no_buffer, 1);
+	}
+	return n;
+}
+
+/**
+ * transmit_poll() - one batch of a guest's frames
+ * @t: the pair's context
+ *
+ * Return: frames taken from the guest; 0: none; -errno: the channel broke.
+ */
+int transmit_poll(struct transmit_ctx *t)
+{
+	struct frame_buf buf[TRANSMIT_BATCH], wire[TRANSMIT_BATCH];
+	uint32_t n, n_back = 0, n_wire = 0, sent;
+	int taken;
+
+	n = rxq_tx_borrow(t->txq, buf, TRANSMIT_BATCH);
+	if (!n)
+		return transmit_blocked(t);
+	taken = t->channel->ops->tx_burst(t->channel, t->pair, buf, (int)n);
+	for (uint32_t i = 0; i < n; i++) {
+		if ((int)i < taken && transmit_switch(t, &buf[i]))
+			wire[n_wire++] = buf[i];
+		else
+			buf[n_back++] = buf[i];
+	}
+	if (n_back)
+		rxq_tx_return(t->txq, buf, n_back);
+	if (n_wire) {
+		sent = rxq_tx_send(t->txq, wire, n_wire);
+		counter_add(&t->stats->tx_wire, sent);
+		counter_add(&t->stats->tx_wire_error, n_wire - sent);
+	}
+	return taken;
+}
