@@ -17,6 +17,11 @@ static uint16_t frame_be16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
+static bool frame_is_tag(uint16_t proto)
+{
+	return proto == ETH_P_8021Q || proto == ETH_P_8021AD;
+}
+
 /**
  * frame_look() - what the switch needs to know of a frame
  * @fi: out
@@ -33,27 +38,25 @@ static uint16_t frame_be16(const uint8_t *p)
 bool frame_look(struct frame_info *fi, const uint8_t *data, uint32_t len)
 {
 	uint16_t proto;
+	bool second;
 
 	*fi = (struct frame_info){ .data = data, .len = len };
 	if (len < ETH_HLEN)
 		return false;
 
 	proto = frame_be16(data + TAG_OFFSET);
-	if (proto != ETH_P_8021Q && proto != ETH_P_8021AD)
+	if (!frame_is_tag(proto))
 		return true;
 	if (len < ETH_HLEN + VLAN_HLEN)
 		return false;
-	if (proto == ETH_P_8021AD) {
-		fi->service = true;
-		return true;
-	}
+	second = frame_is_tag(frame_be16(data + TAG_OFFSET + VLAN_HLEN));
+	if (second && len < ETH_HLEN + 2 * VLAN_HLEN)
+		return false;
 
-	fi->tagged = true;
-	fi->tci = frame_be16(data + ETH_HLEN);
-	if (VLAN_VID(fi->tci) == 0) {
-		proto = frame_be16(data + TAG_OFFSET + VLAN_HLEN);
-		fi->service = proto == ETH_P_8021Q || proto == ETH_P_8021AD;
-	}
+	fi->tagged = proto == ETH_P_8021Q;
+	if (fi->tagged)
+		fi->tci = frame_be16(data + ETH_HLEN);
+	fi->service = !fi->tagged || (second && !VLAN_VID(fi->tci));
 	return true;
 }
 
