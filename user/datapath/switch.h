@@ -60,6 +60,13 @@ int switch_set_stations(struct uswitch *sw, const struct station *st, uint32_t n
  * VLAN (only rule ANY matches).
  */
 #define SWITCH_VLAN_NONE 0xffff
+static inline uint16_t switch_vlan_of(const struct frame_info *fi)
+{
+	if (fi->service)
+		return SWITCH_VLAN_NONE;
+	return fi->tagged ? VLAN_VID(fi->tci) : 0;
+}
+
 struct port *switch_lookup(struct uswitch *sw, const uint8_t mac[6], uint16_t vlan);
 
 /*
