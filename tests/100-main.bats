@@ -54,7 +54,7 @@ pings()
 	pings wire 192.0.2.11
 	pings vm1 192.0.2.254
 	[ "$(stat_of vm1 delivered)" -ge 6 ]
-	[ "$(stat_of vm1 tx.wire)" -ge 6 ]
+	[ "$(stat_of vm1 tx_wire)" -ge 6 ]
 	wait_until 5 at_rest vm1
 }
 
@@ -102,8 +102,8 @@ pings()
 	finish_recv vm1
 	finish_recv vm2
 	finish_recv vm3
-	[ "$(stat_of vm3 switch.delivered)" -eq 3 ]
-	[ "$(stat_of vm1 switch.delivered)" -eq 5 ]
+	[ "$(stat_of vm3 switch_delivered)" -eq 3 ]
+	[ "$(stat_of vm1 switch_delivered)" -eq 5 ]
 }
 
 @test "VM to VM: same VLAN yes, across VLANs no" {
@@ -112,8 +112,8 @@ pings()
 	add_vm vm3 $M3 10.0.0.3/24
 	pings vm1 10.0.0.2
 	run ! in_ns vm1 ping -q -c 2 -i 0.05 -W 1 10.0.0.3
-	[ "$(stat_of vm1 tx.local)" -ge 3 ]
-	[ "$(stat_of vm2 switch.delivered)" -ge 3 ]
+	[ "$(stat_of vm1 tx_local)" -ge 3 ]
+	[ "$(stat_of vm2 switch_delivered)" -ge 3 ]
 }
 
 @test "a forged source address is dropped; --trust lets it pass" {
@@ -122,7 +122,7 @@ pings()
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M2 --dst $WIRE_MAC --count 5
 	finish_recv wire
 	[ "$(jq .frames <<<"$output")" -eq 0 ]
-	[ "$(stat_of vm1 tx.spoofed)" -eq 5 ]
+	[ "$(stat_of vm1 tx_spoofed)" -eq 5 ]
 	ctl queue set vm1 --trust on
 	start_recv wire wire wire0 --count 5 --timeout 5
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M2 --dst $WIRE_MAC --count 5
@@ -142,7 +142,7 @@ pings()
 	[ "$(queue_state vm1)" = paused ]
 	pings wire 192.0.2.11
 	[ "$(stat_of vm1 matched)" -eq 0 ]
-	[ "$(stat_of vm1 switch.delivered)" -ge 3 ]
+	[ "$(stat_of vm1 switch_delivered)" -ge 3 ]
 }
 
 @test "order within a queue is kept (P-3)" {
