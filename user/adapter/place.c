@@ -12,8 +12,13 @@
  *             kernel refuses it for a device without NAPI, and veth has one
  *             only while XDP is attached and the device is up.
  *
+ * kthreads of all network namespaces are in one list, where another namespace
+ * may have a device of the same name: ours are those that appear when threaded
+ * NAPI is switched on. So where it is on already (somebody else's choice, or our
+ * own before a crash) the threads stay where they are.
+ *
  * Interrupts whose affinity the kernel manages itself refuse the write; the rest
- * are still placed. What was changed is kept as a list and put back in reverse.
+ * are still placed.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -33,20 +38,17 @@
 
 #define PLACE_MAX	512	/* interrupts or kthreads of one device */
 
-/* One change: either an interrupt or a kthread. */
-struct placed {
-	int irq;		/* or 0 */
-	char cpus[64];		/* the interrupt's old list */
-	pid_t pid;		/* or 0 */
-	cpu_set_t set;		/* the kthread's old set */
+struct moved_irq {
+	int irq;
+	char cpus[64];		/* where it was: a list */
 };
 
 struct place {
 	const char *kind;
 	char ifname[16];
-	bool threaded_was_off;
+	bool threaded;		/* switched on by us */
 	int n;
-	struct placed placed[PLACE_MAX];
+	struct moved_irq moved[PLACE_MAX];
 };
 
 /*
@@ -150,7 +152,7 @@ static int find_irqs(int dir, struct numbered *irqs)
 
 static void place_irq(struct place *p, const struct numbered *irq, uint16_t cpu)
 {
-	struct placed *was = &p->placed[p->n];
+	struct moved_irq *was = &p->moved[p->n];
 	char path[64], list[8];
 	int rc;
 
@@ -167,7 +169,7 @@ static void place_irq(struct place *p, const struct numbered *irq, uint16_t cpu)
 	p->n++;
 }
 
-/* The kthreads of a device's NAPIs: "napi/IFACE-ID". */
+/* kthreads "napi/IFACE-ID", by pid. */
 static int find_kthreads(const char *ifname, struct numbered *threads)
 {
 	char head[32], path[64], comm[64];
@@ -195,33 +197,42 @@ static int find_kthreads(const char *ifname, struct numbered *threads)
 	return n;
 }
 
-static void place_kthread(struct place *p, const struct numbered *thread, uint16_t cpu)
+static bool has_id(const struct numbered *list, int n, int id)
 {
-	struct placed *was = &p->placed[p->n];
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_getaffinity(thread->id, sizeof(was->set), &was->set) ||
-	    sched_setaffinity(thread->id, sizeof(set), &set)) {
-		log_debug("NAPI thread %d stays where it is: %s", thread->id, strerror(errno));
-		return;
-	}
-	was->pid = thread->id;
-	p->n++;
+	for (int i = 0; i < n; i++)
+		if (list[i].id == id)
+			return true;
+	return false;
 }
 
-static bool threaded_on(struct place *p, int dir)
+/* Switch threaded NAPI on and pin the kthreads that it brings. */
+static bool place_threads(struct place *p, int dir, const uint16_t *cpus, int n_cpus)
 {
+	struct numbered before[PLACE_MAX], now[PLACE_MAX];
+	int n_before, n_now, ours = 0;
 	char was[16];
 
 	if (netdev_sysfs_read(dir, "threaded", was, sizeof(was)))
 		return false;
 	if (strcmp(was, "0"))
 		return true;
+	n_before = find_kthreads(p->ifname, before);
 	if (netdev_sysfs_write(dir, "threaded", "1"))
 		return false;
-	p->threaded_was_off = true;
+	p->threaded = true;
+	n_now = find_kthreads(p->ifname, now);
+	qsort(now, (size_t)n_now, sizeof(now[0]), by_number);
+	for (int i = 0; i < n_now; i++) {
+		cpu_set_t set;
+
+		if (has_id(before, n_before, now[i].id))
+			continue;
+		CPU_ZERO(&set);
+		CPU_SET(cpus[ours++ % n_cpus], &set);
+		if (sched_setaffinity(now[i].id, sizeof(set), &set))
+			log_debug("NAPI thread %d stays where it is: %s", now[i].id,
+				  strerror(errno));
+	}
 	return true;
 }
 
@@ -250,15 +261,10 @@ int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, in
 		place_irq(p, &found[i], cpus[found[i].number % n_cpus]);
 	if (p->n) {
 		p->kind = "irq";
-	} else if (threaded_on(p, dir)) {
+	} else if (place_threads(p, dir, cpus, n_cpus)) {
 		p->kind = "threaded";
-		n = find_kthreads(ifname, found);
-		qsort(found, (size_t)n, sizeof(found[0]), by_number);
-		for (int i = 0; i < n; i++)
-			place_kthread(p, &found[i], cpus[i % n_cpus]);
 	}
 	close(dir);
-	log_debug("receive work of %s: %s, %d placed on %d CPUs", ifname, p->kind, p->n, n_cpus);
 	return 0;
 }
 
@@ -267,38 +273,25 @@ const char *place_describe(const struct place *p)
 	return p->kind;
 }
 
-static void put_back(const struct placed *was)
-{
-	char path[64], comm[64];
-
-	if (was->irq) {
-		snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", was->irq);
-		netdev_sysfs_write(AT_FDCWD, path, was->cpus);
-		return;
-	}
-	/* The thread may have ended meanwhile, and its pid be somebody else's. */
-	snprintf(path, sizeof(path), "/proc/%d/comm", was->pid);
-	if (!netdev_sysfs_read(AT_FDCWD, path, comm, sizeof(comm)) && !strncmp(comm, "napi/", 5))
-		sched_setaffinity(was->pid, sizeof(was->set), &was->set);
-}
-
-/* Errors are ignored: the device, its threads and interrupts may be gone. */
+/* Errors are ignored: the device and its interrupts may be gone. */
 void place_undo(struct place *p)
 {
+	char path[64];
 	int dir;
 
 	if (!p)
 		return;
-	if (p->threaded_was_off) {
-		/* Its kthreads end with it, so their sets need no care. */
+	if (p->threaded) {	/* the kthreads end with it, or sleep (before 6.17) */
 		dir = netdev_sysfs_open(p->ifname);
 		if (dir >= 0) {
 			netdev_sysfs_write(dir, "threaded", "0");
 			close(dir);
 		}
-	} else {
-		while (p->n)
-			put_back(&p->placed[--p->n]);
+	}
+	while (p->n) {
+		p->n--;
+		snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", p->moved[p->n].irq);
+		netdev_sysfs_write(AT_FDCWD, path, p->moved[p->n].cpus);
 	}
 	free(p);
 }
