@@ -243,6 +243,15 @@ static void queue_alloc(void *service, struct request *r)
 		reply_result(r, report_queue(q));
 }
 
+/* The answer comes when nothing of the queue is left. */
+static void add_undone(struct queue *q, void *arg)
+{
+	struct request *r = arg;
+
+	(void)q;
+	request_fail(r, r->err.code);
+}
+
 /* allocate -> filters -> complete; all of it or nothing. */
 static void queue_add(void *service, struct request *r)
 {
@@ -265,12 +274,10 @@ static void queue_add(void *service, struct request *r)
 	}
 	if (!rc && q->rec.weight)
 		rc = queue_complete(q, &r->err);
-	if (rc) {
-		queue_abandon(q);
+	if (!rc)
+		reply_result(r, report_queue(q));
+	else if (queue_delete(q, add_undone, r, NULL) < 0)
 		request_fail(r, rc);
-		return;
-	}
-	reply_result(r, report_queue(q));
 }
 
 static const struct param names_params[] = {

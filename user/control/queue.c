@@ -181,6 +181,30 @@ int queue_check_name(struct service *s, const char *name, struct vmq_err *err)
 	return 0;
 }
 
+/* An address is one port's: not the host's, and no other queue's in that VLAN. */
+static int check_address(struct service *s, const uint8_t mac[6], uint16_t rule,
+			 struct vmq_err *err)
+{
+	char mac_word[MAC_STRLEN], rule_word[RULE_STRLEN];
+	uint32_t id;
+	int m;
+
+	if (!memcmp(mac, s->info->dev.mac, 6))
+		return vmq_err(err, -EINVAL,
+			       "%s is %s's own address: a virtual machine needs another",
+			       format_mac(mac, mac_word), s->info->dev.name);
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
+		const struct queue *q = s->queue[id];
+
+		for (m = 0; q && m < q->rec.n_macs; m++)
+			if (q->rec.rule == rule && !memcmp(q->rec.mac[m], mac, 6))
+				return vmq_err(err, -EEXIST, "%s vlan %s is queue %s's already",
+					       format_mac(mac, mac_word),
+					       format_rule(rule, rule_word), q->rec.name);
+	}
+	return 0;
+}
+
 static int pick_id(struct service *s, uint32_t want, struct vmq_err *err)
 {
 	uint32_t id, max = s->cfg.attach.queues;
@@ -262,11 +286,11 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	rc = queue_check_name(s, want->name, err);
 	if (rc)
 		return rc;
-	for (i = 0; i < want->n_macs; i++)
-		if (!memcmp(want->mac[i], s->info->dev.mac, 6))
-			return vmq_err(err, -EINVAL,
-				       "that address is %s's own: a virtual machine needs another",
-				       s->info->dev.name);
+	for (i = 0; i < want->n_macs; i++) {
+		rc = check_address(s, want->mac[i], want->rule, err);
+		if (rc)
+			return rc;
+	}
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return vmq_err_sys(err, -ENOMEM, "cannot make queue %s", want->name);
