@@ -286,7 +286,7 @@ vmq_teardown()
 check_nothing_left()
 {
 	local left
-	left=$(find /sys/fs/bpf/vmq -mindepth 1 2>/dev/null)
+	left=$(find /sys/fs/bpf/vmq -mindepth 1 2>/dev/null || :)
 	if [ -n "$left" ]; then
 		printf 'pins left behind:\n%s\n' "$left" >&2
 		return 1
@@ -296,7 +296,7 @@ check_nothing_left()
 		printf 'tap devices left behind: %s\n' "$left" >&2
 		return 1
 	fi
-	left=$(find /run/vmq -name '*.sock' 2>/dev/null)
+	left=$(find /run/vmq -name '*.sock' 2>/dev/null || :)
 	if [ -n "$left" ]; then
 		printf 'sockets left behind: %s\n' "$left" >&2
 		return 1
