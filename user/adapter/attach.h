@@ -10,13 +10,15 @@
  *   meta      struct vmq_meta, read before all else
  *   queues    struct vmq_queue_record by id    } records a restart replays
  *   filters   struct vmq_filter by key         }
- *   fib, xsks, rss, slot_stats, adapter_stats  for bpftool
+ *   fib, xsks, rss, toeplitz, slot_stats, adapter_stats  for bpftool
+ *
+ * (A dot in NAME is written ':' there: bpffs refuses names with dots.)
  *
  * A start after a crash always takes one road, whatever the ABI of what it
- * finds: new maps are made in PINDIR/.NAME.new, the records are copied, the
- * pinned link is switched to the new program with bpf_link_update() (which does
- * not repeat attach's checks: device, mode and frags are compared first), and
- * the directories swap by rename(2). Until queues run again frames go to the
+ * finds: new maps are made in PINDIR/NAME+new, the records are copied, the
+ * directories swap by rename(2), and the pinned link is switched to the new
+ * program with bpf_link_update() (which does not repeat attach's checks: device,
+ * mode and frags are compared first). Until queues run again frames go to the
  * host. attach_open() never destroys what it cannot use: pins of another
  * device, namespace or a newer ABI are refused with a sentence.
  *
@@ -111,6 +113,13 @@ int attach_each_queue(struct attachment *a,
 int attach_each_filter(struct attachment *a,
 		       int (*fn)(const struct vmq_filter_key *key,
 				 const struct vmq_filter *f, void *arg), void *arg);
+
+/*
+ * The queue records of a dead service, for what has to be removed with its pins
+ * (devices that outlived it). -ENOENT: no pins; -EPROTO: another ABI's.
+ */
+int attach_left_queues(const char *name, const char *pin_dir,
+		       int (*fn)(const struct vmq_queue_record *rec, void *arg), void *arg);
 
 /* Counters, summed over CPUs. attach_slot_clear() before a slot is reused. */
 int attach_slot_stats(struct attachment *a, uint32_t slot, struct vmq_slot_stats *out);

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * program.c - the loaded XDP program and its maps
+ *
+ * The object has two entry programs over the same code; only the one that is
+ * wanted is loaded. vmq_rx_kfunc asks the driver for the tag, for which it has
+ * to be bound to the device (BPF_F_XDP_DEV_BOUND_ONLY, since 6.3).
+ *
+ * A bound program is dangerous when it moves in memory after it was bound: the
+ * kernel keeps the old address in aux->offload->prog and follows it when the
+ * device is unregistered. It moves when the verifier makes it longer than the
+ * pages it has (bpf_prog_realloc(), open in 6.18), and when the JIT blinds its
+ * constants (fixed by a1aa9ef47c29). Against the first, vmq_rx_kfunc carries
+ * dead instructions whose room is free by the time anything grows, and its final
+ * length is checked here; closing it is safe, only the device's end is not.
+ * Against the second, a program of two instructions shows whether this kernel
+ * blinds: net.core.bpf_jit_harden itself is visible in the first network
+ * namespace only.
+ */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "adapter/netdev.h"
+#include "adapter/program.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "vmq.skel.h"
+
+#ifndef BPF_F_XDP_DEV_BOUND_ONLY	/* Debian 12's headers are 6.1 */
+#define BPF_F_XDP_DEV_BOUND_ONLY (1U << 6)
+#endif
+
+#define FIB_BYTES	(2 * (size_t)VMQ_FIB_BUCKETS * sizeof(struct vmq_fib_bucket))
+
+/* libbpf's last warning: the cause, in its words, of a failure to load. */
+static char libbpf_words[256];
+
+static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char text[4096], *rest = text, *line;
+
+	if (level == LIBBPF_DEBUG && !log_verbose())
+		return 0;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (level == LIBBPF_WARN && !strstr(text, "BEGIN PROG LOAD LOG")) {
+		line = strncmp(text, "libbpf: ", 8) ? text : text + 8;
+		snprintf(libbpf_words, sizeof(libbpf_words), "%.*s", (int)strcspn(line, "\n"),
+			 line);
+	}
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			log_debug("%s", line);
+	return 0;
+}
+
+/* Does this kernel blind the constants of a program that we load? */
+static bool jit_blinds(void)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0x1234567 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+	bool blinds = true;
+	int fd;
+
+	fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "vmq_blinding", "GPL", insns, ARRAY_SIZE(insns),
+			   NULL);
+	if (fd < 0)
+		return true;
+	/* Blinding turns one move into three instructions. */
+	if (!bpf_obj_get_info_by_fd(fd, &info, &len))
+		blinds = info.xlated_prog_len > sizeof(insns);
+	close(fd);
+	return blinds;
+}
+
+static bool kernel_has_kfunc(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool has = btf && btf__find_by_name_kind(btf, "bpf_xdp_metadata_rx_vlan_tag",
+						 BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return has;
+}
+
+bool program_kfunc_possible(int ifindex, struct vmq_err *why)
+{
+	int rc;
+
+	if (!kernel_has_kfunc()) {
+		vmq_err(why, -EOPNOTSUPP, "this kernel has no VLAN-tag kfunc (6.8 brings it)");
+		return false;
+	}
+	rc = netdev_has_vlan_kfunc(ifindex);
+	if (rc < 0) {
+		vmq_err_sys(why, rc, "the kernel does not say whether the driver has the VLAN-tag "
+			    "kfunc");
+		return false;
+	}
+	if (!rc) {
+		vmq_err(why, -EOPNOTSUPP, "the driver has no VLAN-tag kfunc");
+		return false;
+	}
+	if (jit_blinds()) {
+		vmq_err(why, -EOPNOTSUPP,
+			"this kernel blinds constants (net.core.bpf_jit_harden), which together "
+			"with a device-bound program can crash it");
+		return false;
+	}
+	return true;
+}
+
+static void set_sizes(struct vmq_bpf *skel, const struct program_config *cfg)
+{
+	skel->rodata->vmq_stride = cfg->stride;
+	skel->rodata->vmq_max_frame = cfg->max_frame;
+	bpf_map__set_max_entries(skel->maps.xsks, cfg->slots * cfg->stride);
+	bpf_map__set_max_entries(skel->maps.slot_stats, cfg->slots);
+	bpf_map__set_max_entries(skel->maps.queues, cfg->queues);
+	/* These two are indexed by queue id, which begins at 1. */
+	bpf_map__set_max_entries(skel->maps.rss, cfg->queues + 1);
+	bpf_map__set_max_entries(skel->maps.toeplitz, cfg->queues + 1);
+}
+
+/* A bound program that may have moved is a danger: see above. */
+static int check_not_moved(const struct bpf_prog_info *info, size_t loaded, struct vmq_err *err)
+{
+	if (info->xlated_prog_len <= loaded)
+		return 0;
+	return vmq_err(err, -EOPNOTSUPP,
+		       "this kernel makes the device-bound program longer (%u bytes) than its "
+		       "reserve (%zu), which can crash it later", info->xlated_prog_len, loaded);
+}
+
+int program_load(struct program *p, const struct program_config *cfg, struct vmq_err *err)
+{
+	struct bpf_program *prog, *other;
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+	struct vmq_bpf *skel;
+	size_t loaded;
+	void *fib;
+	int rc;
+
+	libbpf_words[0] = '\0';
+	libbpf_set_print(libbpf_print);
+	skel = vmq_bpf__open();
+	if (!skel)
+		return vmq_err_sys(err, -errno, "cannot open the BPF object");
+	prog = cfg->kfunc ? skel->progs.vmq_rx_kfunc : skel->progs.vmq_rx;
+	other = cfg->kfunc ? skel->progs.vmq_rx : skel->progs.vmq_rx_kfunc;
+	bpf_program__set_autoload(other, false);
+	if (cfg->kfunc) {
+		bpf_program__set_ifindex(prog, (uint32_t)cfg->ifindex);
+		bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_XDP_DEV_BOUND_ONLY);
+	}
+	set_sizes(skel, cfg);
+	/* Without the subprograms, which libbpf appends: a cautious figure. */
+	loaded = bpf_program__insn_cnt(prog) * sizeof(struct bpf_insn);
+
+	rc = vmq_bpf__load(skel);
+	if (rc) {
+		vmq_err_sys(err, rc, "the kernel refuses the XDP program%s%s%s",
+			    libbpf_words[0] ? " (libbpf: " : "", libbpf_words,
+			    libbpf_words[0] ? ")" : "");
+		goto err_destroy;
+	}
+	p->fd = bpf_program__fd(prog);
+	rc = bpf_obj_get_info_by_fd(p->fd, &info, &len);
+	if (rc) {
+		vmq_err_sys(err, rc, "cannot read back the XDP program");
+		goto err_destroy;
+	}
+	p->id = info.id;
+	if (cfg->kfunc) {
+		rc = check_not_moved(&info, loaded, err);
+		if (rc)
+			goto err_destroy;
+	}
+
+	fib = mmap(NULL, FIB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   bpf_map__fd(skel->maps.fib), 0);
+	if (fib == MAP_FAILED) {
+		rc = vmq_err_sys(err, -errno, "cannot map the FIB");
+		goto err_destroy;
+	}
+	p->fib = fib;
+	p->skel = skel;
+	return 0;
+
+err_destroy:
+	vmq_bpf__destroy(skel);
+	return rc;
+}
+
+void program_unload(struct program *p)
+{
+	if (!p->skel)
+		return;
+	munmap(p->fib, FIB_BYTES);
+	vmq_bpf__destroy(p->skel);
+	*p = (struct program){ .fd = -1 };
+}
+
+void program_name(uint32_t id, char *name, size_t size)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+	int fd;
+
+	name[0] = '\0';
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd < 0)
+		return;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &len))
+		snprintf(name, size, "%s", info.name);
+	close(fd);
+}

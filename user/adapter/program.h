@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * program.h - the loaded XDP program and its maps (adapter's own)
+ */
+#ifndef VMQ_PROGRAM_H
+#define VMQ_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "vmq/abi.h"
+
+struct vmq_bpf;
+
+struct program_config {
+	int	 ifindex;
+	uint32_t stride, max_frame, slots, queues;
+	bool	 kfunc;		/* vmq_rx_kfunc, bound to ifindex; else vmq_rx */
+};
+
+struct program {
+	struct vmq_bpf *skel;
+	int	 fd;
+	uint32_t id;
+	struct vmq_fib_bucket *fib;	/* mapped */
+};
+
+/*
+ * 0; -EOPNOTSUPP for a program with kfunc that this kernel must not be given;
+ * else what the kernel says, with libbpf's words.
+ */
+int program_load(struct program *p, const struct program_config *cfg, struct vmq_err *err);
+void program_unload(struct program *p);
+
+/* May vmq_rx_kfunc be tried on this device? Else the sentence says why not. */
+bool program_kfunc_possible(int ifindex, struct vmq_err *why);
+
+/* Name of a loaded program, "" if it may not be read. */
+void program_name(uint32_t id, char *name, size_t size);
+
+#endif /* VMQ_PROGRAM_H */
