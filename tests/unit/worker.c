@@ -35,9 +35,9 @@ static int poll_batch(struct source *s)
 	struct test_source *t = container_of(s, struct test_source, source);
 	uint64_t n = MIN(load_acquire(&t->work), 64u), rival;
 
-	counter_add(&t->polls, 1);
 	store_relaxed(&t->cpu, sched_getcpu());
 	store_relaxed(&t->at, now_ns());
+	store_release(&t->polls, t->polls + 1);	/* last: what reaches() waits for */
 	if (s->fd >= 0) {
 		uint64_t times;
 
