@@ -434,6 +434,8 @@ static void client_free(struct client *c)
 		p->r.client = NULL;
 	}
 	TAILQ_REMOVE(&s->clients, c, link);
+	/* close(2) alone would not do if a forked process had the file open too. */
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	free(c);
 }
