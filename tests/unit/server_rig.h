@@ -70,10 +70,15 @@ static void rig_who(void *service, struct request *r)
 static void rig_big(void *service, struct request *r)
 {
 	json_int_t n = json_integer_value(json_object_get(r->params, "n"));
-	char *text = malloc((size_t)n);
+	char *text;
 
 	(void)service;
 	rig.calls++;
+	if (n < 0 || n > 4000000) {
+		request_fail(r, -ERANGE);
+		return;
+	}
+	text = malloc((size_t)n + 1);
 	memset(text, '"', (size_t)n);	/* the worst: each takes two bytes, four in a part */
 	request_reply(r, json_pack("{s:s%}", "text", text, (size_t)n));
 	free(text);
