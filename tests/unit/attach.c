@@ -136,8 +136,8 @@ static bool unloads(const char *name)
 	return !rc;
 }
 
-/* A service that attaches, keeps records and is killed. @enter_netns: elsewhere. */
-static bool crash(const struct attach_config *cfg, const char *enter_netns)
+/* A service that attaches, keeps records and is killed. */
+static bool crash(const struct attach_config *cfg)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct attachment *a;
@@ -146,8 +146,6 @@ static bool crash(const struct attach_config *cfg, const char *enter_netns)
 
 	pid = fork();
 	if (!pid) {
-		if (enter_netns && (unshare(CLONE_NEWNET) || !netns_veth(enter_netns, "peer", 4, 4)))
-			_exit(2);
 		if (attach_open(&a, cfg, &err)) {
 			diag("%s", err.text);
 			_exit(1);
@@ -161,8 +159,10 @@ static bool crash(const struct attach_config *cfg, const char *enter_netns)
 
 static void test_life(enum attach_mode mode, const char *word, int xdp_mode)
 {
-	static const char *const pins[] = { "link", "meta", "queues", "filters", "fib", "xsks", "rss",
-					    "toeplitz", "slot_stats", "adapter_stats" };
+	static const char *const pins[] = {
+		"link", "meta", "queues", "filters", "fib", "xsks", "rss", "toeplitz",
+		"slot_stats", "adapter_stats",
+	};
 	struct attach_config cfg = config("v.0", "v.0", mode);
 	struct vmq_adapter_stats as = { .frames = UINT64_MAX };
 	struct vmq_slot_stats ss = { .bytes = 1 };
@@ -195,7 +195,8 @@ static void test_life(enum attach_mode mode, const char *word, int xdp_mode)
 	*info->fib_ctl = VMQ_FIB_CTL_HALF;
 	ok(!attach_slot_stats(a, 15, &ss) && !ss.bytes && attach_slot_stats(a, 16, &ss) < 0 &&
 	   !attach_slot_clear(a, 15), "%s: counters of the slots there are", word);
-	ok(!attach_adapter_stats(a, &as) && as.frames != UINT64_MAX, "%s: counters of the adapter", word);
+	ok(!attach_adapter_stats(a, &as) && as.frames != UINT64_MAX,
+	   "%s: counters of the adapter", word);
 	ok(!put_records(a) && records_there(a), "%s: records are kept", word);
 	ok(attach_each_queue(a, stop_at_once, &calls) == 42 && calls == 1,
 	   "%s: a walk stops when told", word);
@@ -207,7 +208,8 @@ static void test_life(enum attach_mode mode, const char *word, int xdp_mode)
 	cfg.name = "second";
 	ok(attach_open(&b, &cfg, &err) == -EBUSY && strstr(err.text, "service v.0 (pid"),
 	   "%s: and under another name: %s", word, err.text);
-	ok(!exists(PINDIR "/%s", "second") && !lock_says("second", ""), "%s: leaving nothing", word);
+	ok(!exists(PINDIR "/%s", "second") && !lock_says("second", ""), "%s: leaving nothing",
+	   word);
 	ok(attach_unload("v.0", PINDIR, netns_tmp, &err) == -EBUSY,
 	   "%s: unload refuses while a service runs: %s", word, err.text);
 
@@ -224,7 +226,7 @@ static void test_adopt(enum attach_mode mode, const char *word)
 	struct attachment *a;
 	int got;
 
-	ok(crash(&cfg, NULL), "%s: a service is killed", word);
+	ok(crash(&cfg), "%s: a service is killed", word);
 	before = program_on("v.0", &got);
 	ok(before && exists(PINDIR "/%s/link", "v:0"), "%s: its program and pins stay", word);
 	queues_seen = 0;
@@ -265,13 +267,13 @@ static void test_half_made(void)
 	struct attach_config cfg = config("v.0", "half", ATTACH_NATIVE);
 	struct attachment *a;
 
-	crash(&cfg, NULL);
+	crash(&cfg);
 	rename(PINDIR "/half", PINDIR "/half+new");
 	ok(opens(&a, &cfg) && !attach_info(a)->adopted &&
 	   !exists(PINDIR "/%s", "half+new"), "what was never finished is removed");
 	attach_close(a, true);
 
-	crash(&cfg, NULL);
+	crash(&cfg);
 	mkdir(PINDIR "/half+new", 0700);
 	ok(opens(&a, &cfg) && attach_info(a)->adopted && records_there(a) &&
 	   !exists(PINDIR "/%s", "half+new"), "a half-made successor is in nobody's way");
@@ -285,7 +287,8 @@ static int load_foreign(void)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 
-	return bpf_prog_load(BPF_PROG_TYPE_XDP, "their_filter", "GPL", pass, ARRAY_SIZE(pass), NULL);
+	return bpf_prog_load(BPF_PROG_TYPE_XDP, "their_filter", "GPL", pass, ARRAY_SIZE(pass),
+			     NULL);
 }
 
 static void test_foreign(void)
@@ -361,6 +364,63 @@ static void test_tags(void)
 	ok(!attach_info(a)->tags_known, "F-4 tags are not known on veth in skb mode: %s",
 	   attach_info(a)->tags_why);
 	attach_close(a, true);
+
+	if (netdev_has_vlan_kfunc((int)if_nametoindex("v.0")) == 1) {
+		cfg.mode = ATTACH_NATIVE;
+		ok(opens(&a, &cfg) && attach_info(a)->tags_known &&
+		   !strcmp(attach_info(a)->tags_why, "kfunc"),
+		   "F-4 in native mode the driver is asked for the tag");
+		attach_close(a, true);
+	} else {
+		skip("no kfunc", "F-4 in native mode the driver is asked for the tag");
+	}
+
+	/* Frames of a TAP come from a program, with their tags. */
+	RUN("ip", "tuntap", "add", "dev", "tap0", "mode", "tap");
+	cfg = config("tap0", "tap0", ATTACH_AUTO);
+	cfg.tags = ATTACH_TAGS_AUTO;
+	ok(opens(&a, &cfg) && attach_info(a)->tags_known &&
+	   !strcmp(attach_info(a)->tags_why, "frame"), "F-4 on a TAP tags are in the frame");
+	attach_close(a, true);
+}
+
+/* What a dead service switched off is noted in its lock file. */
+static bool crash_with_offload_off(const struct attach_config *cfg)
+{
+	uint32_t was_on;
+	char path[64];
+	FILE *f;
+
+	if (!crash(cfg) || netdev_rx_vlan_off("v.0", &was_on, NULL))
+		return false;
+	snprintf(path, sizeof(path), "%s/v.0.lock", netns_tmp);
+	f = fopen(path, "we");
+	if (!f)
+		return false;
+	fprintf(f, "1\nrx-vlan-offload 0x%x\n", was_on);
+	return !fclose(f);
+}
+
+static bool offload_is_on(void)
+{
+	uint32_t was_on = 0;
+
+	return !netdev_rx_vlan_off("v.0", &was_on, NULL) &&
+	       was_on == (NETDEV_RX_VLAN_C | NETDEV_RX_VLAN_S) &&
+	       !netdev_rx_vlan_on("v.0", was_on, NULL);
+}
+
+static void test_restore(void)
+{
+	struct attach_config cfg = config("v.0", "v.0", ATTACH_NATIVE);
+	struct attachment *a;
+
+	ok(crash_with_offload_off(&cfg) && opens(&a, &cfg), "a note of a dead service is adopted");
+	ok(lock_says("v.0", "rx-vlan-offload 0x3"), "and kept");
+	attach_close(a, true);
+	ok(offload_is_on(), "rx-vlan-offload is put back by the successor");
+	ok(crash_with_offload_off(&cfg) && unloads("v.0") && offload_is_on(),
+	   "rx-vlan-offload is put back by unload");
 }
 
 static void test_lost(void)
@@ -391,7 +451,7 @@ static void test_lost(void)
 
 	/* It goes after the service has died. */
 	netns_veth("lost0", "lost1", 4, 4);
-	crash(&cfg, NULL);
+	crash(&cfg);
 	RUN("ip", "link", "del", "lost0");
 	ok(unloads("lost0") && !exists("%s", PINDIR) &&
 	   !lock_says("lost0", ""), "unload works without the interface");
@@ -399,7 +459,7 @@ static void test_lost(void)
 
 	/* It goes and comes again. */
 	netns_veth("lost0", "lost1", 4, 4);
-	crash(&cfg, NULL);
+	crash(&cfg);
 	RUN("ip", "link", "del", "lost0");
 	netns_veth("lost0", "lost1", 4, 4);
 	ok(opens(&a, &cfg) && !attach_info(a)->adopted,
@@ -407,7 +467,7 @@ static void test_lost(void)
 	attach_close(a, true);
 
 	/* Another interface under the same service name. */
-	crash(&cfg, NULL);
+	crash(&cfg);
 	cfg.ifname = "v.0";
 	ok(attach_open(&a, &cfg, &err) == -EBUSY && strstr(err.text, "lost0"),
 	   "pins of another interface are refused: %s", err.text);
@@ -458,17 +518,17 @@ static void test_other_netns(void)
 static void test_newer_abi(void)
 {
 	struct attach_config cfg = config("v.0", "v.0", ATTACH_NATIVE);
-	struct { uint32_t abi, size, rest[60]; } meta = { VMQ_ABI_VERSION + 1, sizeof(meta), { 0 } };
+	uint32_t meta[60] = { VMQ_ABI_VERSION + 1, sizeof(meta) };
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct attachment *a;
 	uint32_t zero = 0, id;
 	int fd, got;
 
-	crash(&cfg, NULL);
+	crash(&cfg);
 	id = program_on("v.0", &got);
 	unlink(PINDIR "/v:0/meta");
 	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "meta", 4, sizeof(meta), 1, NULL);
-	bpf_map_update_elem(fd, &zero, &meta, BPF_ANY);
+	bpf_map_update_elem(fd, &zero, meta, BPF_ANY);
 	bpf_obj_pin(fd, PINDIR "/v:0/meta");
 	close(fd);
 	ok(attach_open(&a, &cfg, &err) == -EBUSY && strstr(err.text, "newer than this"),
@@ -515,6 +575,7 @@ int main(void)
 	test_foreign();
 	test_refusals();
 	test_tags();
+	test_restore();
 	test_lost();
 	test_other_netns();
 	test_newer_abi();

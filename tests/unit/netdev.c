@@ -196,7 +196,8 @@ static void test_place(void)
 	struct place *p = NULL;
 	int n, pinned;
 
-	ok(!place_apply(&p, "wire0", cpus, 1, &err), "placing where nothing can be placed is no error");
+	ok(!place_apply(&p, "wire0", cpus, 1, &err),
+	   "placing where nothing can be placed is no error");
 	is_str(place_describe(p), "none", "veth without XDP has no NAPI");
 	place_undo(p);
 

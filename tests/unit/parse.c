@@ -94,7 +94,8 @@ static void test_cpus(void)
 	uint16_t cpu[4] = { 9, 9, 9, 9 };
 
 	ok(parse_cpus("0", cpu, 4, &err) == 1 && cpu[0] == 0, "CPU list '0'");
-	ok(parse_cpus("0-0,0,0", cpu, 4, &err) == 1 && cpu[0] == 0, "a CPU named twice is taken once");
+	ok(parse_cpus("0-0,0,0", cpu, 4, &err) == 1 && cpu[0] == 0,
+	   "a CPU named twice is taken once");
 	if (sysconf(_SC_NPROCESSORS_ONLN) >= 2) {
 		ok(parse_cpus("1,0", cpu, 4, &err) == 2 && cpu[0] == 1 && cpu[1] == 0,
 		   "CPU list '1,0' keeps its order");
@@ -186,7 +187,8 @@ static void test_opts(void)
 	ok(!opts_parse(table, &v, &argc, argv, &err) && v.json && !v.verbose &&
 	   !strcmp(v.name, "a") && !strcmp(v.dir, "/x"), "options of every form are understood");
 	ok(argc == 4 && !strcmp(argv[1], "queue") && !strcmp(argv[2], "-") &&
-	   !strcmp(argv[3], "--name") && !argv[4], "the words that are no options are left, in order");
+	   !strcmp(argv[3], "--name") && !argv[4],
+	   "the words that are no options are left, in order");
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		int n = 0;
 
@@ -208,7 +210,8 @@ static void test_err(void)
 	struct vmq_err err = VMQ_ERR_INIT;
 	char longer[2000];
 
-	is_int(vmq_err(NULL, -ENOENT, "lost"), -ENOENT, "an error without a place returns its code");
+	is_int(vmq_err(NULL, -ENOENT, "lost"), -ENOENT,
+	       "an error without a place returns its code");
 	is_int(vmq_err(&err, -ENOENT, "no queue %d", 7), -ENOENT, "an error returns its code");
 	is_str(err.text, "no queue 7", "an error keeps its sentence");
 	vmq_err_prefix(&err, "web%d", 1);

@@ -83,7 +83,8 @@ static void grace_period_surely(const struct barrier *b)
 
 	while ((rc = grace_period(b))) {
 		if (!told)
-			log_err("waiting for running programs failed (errno %d), trying again", -rc);
+			log_err("waiting for running programs failed (errno %d); trying again",
+				-rc);
 		told = true;
 		nanosleep(&pause, NULL);
 	}

@@ -79,8 +79,8 @@ int pins_prepare(const struct pins *p, struct vmq_err *err)
 	if (below_default(p->base) && !is_bpffs(BPFFS_ROOT)) {
 		if (mount("bpf", BPFFS_ROOT, "bpf", 0, "mode=0700"))
 			return vmq_err_sys(err, -errno,
-					   "no BPF file system at " BPFFS_ROOT
-					   " and it cannot be mounted (mount -t bpf bpf " BPFFS_ROOT ")");
+					   "no BPF file system at " BPFFS_ROOT " and it cannot be "
+					   "mounted (mount -t bpf bpf " BPFFS_ROOT ")");
 		log_info("mounted a BPF file system at " BPFFS_ROOT);
 	}
 
@@ -91,7 +91,7 @@ int pins_prepare(const struct pins *p, struct vmq_err *err)
 	if (!is_bpffs(top))
 		return vmq_err(err, -EINVAL,
 			       "pin directory %s is not on a BPF file system; mount one first: "
-			       "mount -t bpf bpf %s", p->base, access(p->base, F_OK) ? top : p->base);
+			       "mount -t bpf bpf %s", p->base, top);
 	for (size_t i = strlen(top) + 1; i <= strlen(p->base); i++) {
 		if (p->base[i] != '/' && p->base[i] != '\0')
 			continue;

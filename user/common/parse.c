@@ -40,8 +40,8 @@ int parse_mac(const char *word, uint8_t mac[6], struct vmq_err *err)
 	}
 	if (m[0] & 1)
 		return vmq_err(err, -EINVAL,
-			       "%s is a multicast address; a filter takes the unicast address of a VM",
-			       word);
+			       "%s is a multicast address; a filter takes the unicast address of "
+			       "a VM", word);
 	if (!mac_to_u48(m))
 		return vmq_err(err, -EINVAL, "%s is not the address of any VM", word);
 	memcpy(mac, m, 6);
@@ -104,8 +104,8 @@ int parse_rule(const char *word, uint16_t *rule, struct vmq_err *err)
 	if (!to_number(word, strlen(word), false, &v) || v < VMQ_RULE_VLAN_MIN ||
 	    v > VMQ_RULE_VLAN_MAX)
 		return vmq_err(err, -EINVAL,
-			       "'%.40s' is no VLAN; use %d to %d, 'untagged' (also takes VLAN 0) or 'any'",
-			       word, VMQ_RULE_VLAN_MIN, VMQ_RULE_VLAN_MAX);
+			       "'%.40s' is no VLAN; use %d to %d, 'untagged' (also takes VLAN 0) "
+			       "or 'any'", word, VMQ_RULE_VLAN_MIN, VMQ_RULE_VLAN_MAX);
 	*rule = (uint16_t)v;
 	return 0;
 }
@@ -187,8 +187,8 @@ int parse_cpus(const char *word, uint16_t *cpu, int max, struct vmq_err *err)
 		for (uint64_t c = first; c <= last; c++) {
 			if (c > UINT16_MAX || !cpu_in_list(online, c))
 				return vmq_err(err, -EINVAL,
-					       "CPU %llu does not exist or is offline; online are %s",
-					       (unsigned long long)c, online);
+					       "CPU %llu does not exist or is offline; online are "
+					       "%s", (unsigned long long)c, online);
 			if (has_cpu(cpu, n, c))
 				continue;
 			if (n == max)
