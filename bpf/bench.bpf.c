@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * bench.bpf.c - the path of a frame, with another destination every run
+ *
+ * For tests/prog/classify-cost.c alone; never attached. BPF_PROG_TEST_RUN runs
+ * one frame again and again, so that all look-ups after the first would hit warm
+ * cache lines. These programs write a new pseudo-random destination into the
+ * frame before each run. The peer does the same and then only redirects, so the
+ * difference between the two is what vmq does.
+ */
+#include "vmq.bpf.c"
+
+/* Destinations are base ... base + mask; set by user space. */
+__u64 bench_base;
+__u32 bench_mask;
+__u32 bench_state;
+
+static __always_inline bool next_destination(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+
+	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
+		return false;
+	bench_state = bench_state * 1664525 + 1013904223;
+	/* One store as wide as the load it is read with, or the CPU stalls on it. */
+	*(__be64 *)data = bpf_cpu_to_be64((bench_base + (bench_state >> 12 & bench_mask)) << 16);
+	return true;
+}
+
+/* The least that a program with an XSKMAP does. */
+SEC("xdp.frags")
+int bench_redirect(struct xdp_md *ctx)
+{
+	if (!next_destination(ctx))
+		return XDP_ABORTED;
+	return bpf_redirect_map(&xsks, 0, XDP_PASS);
+}
+
+SEC("xdp.frags")
+int bench_vmq(struct xdp_md *ctx)
+{
+	if (!next_destination(ctx))
+		return XDP_ABORTED;
+	return receive(ctx, (struct nic_tag){});
+}
