@@ -413,7 +413,7 @@ static bool offload_is_on(void)
 static void test_restore(void)
 {
 	struct attach_config cfg = config("v.0", "v.0", ATTACH_NATIVE);
-	struct attachment *a;
+	struct attachment *a = NULL;
 
 	ok(crash_with_offload_off(&cfg) && opens(&a, &cfg), "a note of a dead service is adopted");
 	ok(lock_says("v.0", "rx-vlan-offload 0x3"), "and kept");

@@ -19,8 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static char netns_tmp[] = "/tmp/vmq-unit-XXXXXX";	/* a directory for what a test needs */
 
 /* Run a program to its end, silently. Return: its exit status. */

@@ -129,7 +129,7 @@ int find_old(struct attachment *a, struct old *old, struct vmq_err *err)
 	if (rc && rc != -ENOENT)
 		return refuse_old(a, err, "were not made by vmq");
 	if (!rc && !pins_abi(old->meta.abi)) {
-		snprintf(why, sizeof(why), "are of ABI %u, newer than this vmq-load (%u)",
+		snprintf(why, sizeof(why), "are of ABI %u, newer than this vmq-load (%d)",
 			 old->meta.abi, VMQ_ABI_VERSION);
 		return refuse_old(a, err, why);
 	}
@@ -184,10 +184,10 @@ err_close:
 /* Detach, put back what was switched off where we can reach it, and remove. */
 static void unload_pins(const char *dir, uint32_t rx_vlan)
 {
-	uint32_t ifindex, prog_id;
+	uint32_t ifindex = 0, prog_id;
 	char name[IF_NAMESIZE];
 	struct vmq_meta meta;
-	uint64_t netns;
+	uint64_t netns = 0;
 	int fd;
 
 	fd = live_link(dir, &ifindex, &prog_id);

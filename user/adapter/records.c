@@ -104,7 +104,7 @@ static int check_limits(const struct attachment *a, const struct records *queues
 int records_copy(struct attachment *a, const char *dir, const struct pins_abi *abi,
 		 struct vmq_err *err)
 {
-	struct records queues, filters = { 0 };
+	struct records queues = { 0 }, filters = { 0 };
 	int rc;
 
 	rc = read_pinned(&queues, dir, "queues", sizeof(uint32_t), abi->queue_size);
