@@ -217,9 +217,11 @@ static int check_words(const struct command *cmd, int n, struct vmq_err *err)
 	if (n >= cmd->min && (n <= cmd->max || cmd->max < 0))
 		return 0;
 	name_command(cmd, name, sizeof(name));
-	return vmq_err(err, -EINVAL, "%s %s '%s'; see vmqctl %s --help",
-		       n < cmd->min ? "too few words; it is" : "too many words; it is", name,
-		       *cmd->args ? cmd->args : "without arguments", name);
+	if (n < cmd->min)
+		return vmq_err(err, -EINVAL, "%s needs %s; see vmqctl %s --help", name, cmd->args,
+			       name);
+	return vmq_err(err, -EINVAL, "too many words for %s%s%s; see vmqctl %s --help", name,
+		       *cmd->args ? " " : "", cmd->args, name);
 }
 
 /* Find the command and run it: 0 or -errno with c->err. */

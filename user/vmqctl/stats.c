@@ -139,7 +139,7 @@ static bool print_counters(const json_t *object, const char *group, const json_t
 			v = (v - json_number_value(json_object_get(before, key))) / seconds;
 		if (v < 0.5 && v > -0.5)
 			continue;
-		printf("%s%s%s%s %.0f", any ? ", " : "", group ? group : "", group ? "." : "", key,
+		printf("%s%s%s%s %.0f", any ? ", " : " ", group ? group : "", group ? "." : "", key,
 		       v);
 		any = true;
 	}
