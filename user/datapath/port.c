@@ -4,9 +4,11 @@
  *
  * DOC: Theory of operation
  *
- * A port is an array of pairs (receive.h) and a table of rings, one for each
- * (pair, RX queue). Everything here runs on the control thread and reaches the
- * pairs by worker_call(): a change is made between two batches of the worker
+ * A port is a list of pairs (receive.h). Its first `width` ones have rings, one
+ * for each RX queue (port_rings.c); all the channel's pairs are served for what
+ * the guest sends. With more pairs than the channel has, several deliver to one
+ * of the guest's queues. Everything here runs on the control thread and reaches
+ * the pairs by worker_call(): a change is made between two batches of the worker
  * that owns the pair, so no batch sees half of it.
  *
  * Moving a pair to another worker must not leave its rings alone, or they would
@@ -15,10 +17,6 @@
  * and sets the flag; the new one, which is polling, takes over within a few
  * batches. Rings are in order, and the old worker's last batch is in the guest
  * before it lets go: nothing is reordered either (R-13).
- *
- * The statistics of a socket end with it. They are banked when the rings are
- * withdrawn and emptied, after the barrier that the caller has waited for, so
- * that nothing is counted later.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,27 +28,10 @@
 #include "common/util.h"
 #include "datapath/datapath.h"
 #include "datapath/port.h"
-#include "datapath/receive.h"
-#include "datapath/ring.h"
+#include "datapath/port_rings.h"
 
 #define BATCH_NS	100000	/* the kernel is through a batch in this time, mostly */
 #define LOOKS		3	/* at frames that seem to be missing */
-
-struct port {
-	struct port *next;		/* in the data path's list */
-	struct datapath *dp;
-	struct channel *channel;
-	char	 name[VMQ_NAME_MAX];
-	uint32_t id;
-	uint16_t rule;			/* read by workers */
-	uint16_t pairs;
-	struct ring **ring;		/* pair * stride + RX queue; NULL: no rings */
-	uint32_t rings;			/* RX queues that have one */
-	uint32_t entries;
-	uint16_t slot[VMQ_PAIRS_MAX];
-	struct ring_counts banked;
-	struct pair pair[];
-};
 
 /* ---- a pair's sources ------------------------------------------------------ */
 
@@ -99,20 +80,29 @@ static void pair_stop(struct worker *w, void *arg)
 
 /* ---- open and close --------------------------------------------------------- */
 
-static void pair_init(struct port *p, int index, struct worker *w)
+/* A pair beyond those of the channel shares one of the guest's queues. */
+static int pair_open(struct port *p, struct worker *w, bool trust)
 {
 	struct datapath *dp = p->dp;
-	struct pair *pair = &p->pair[index];
 	struct channel *ch = p->channel;
+	int index = p->pairs;
+	struct pair *pair;
 
+	pair = calloc(1, sizeof(*pair));
+	if (!pair)
+		return -ENOMEM;
+	p->pair[p->pairs++] = pair;
 	pair->port = p;
 	pair->channel = ch;
 	pair->index = index;
+	pair->lane = index % p->lanes;
 	pair->worker = w;
 	pair->rule = p->rule;
-	pthread_mutex_init(&pair->rx_lock, NULL);
+	pair->paused = p->paused;
+	pthread_mutex_init(&pair->lane_lock, NULL);
+	pair->rx_lock = &p->pair[pair->lane]->lane_lock;
 	pair->transmit.poll = receive_transmit_poll;
-	pair->transmit.fd = ch ? ch->ops->fd(ch, index) : -1;
+	pair->transmit.fd = ch && index < p->lanes ? ch->ops->fd(ch, index) : -1;
 	pair->drain_source.poll = receive_drain_poll;
 	pair->drain_source.fd = -1;
 	pair->ctx = (struct transmit_ctx){
@@ -124,7 +114,9 @@ static void pair_init(struct port *p, int index, struct worker *w)
 		.sw = datapath_switch(dp),
 		.max_frame = datapath_max_frame(dp),
 		.stats = &pair->stats,
+		.trust = trust,
 	};
+	return 0;
 }
 
 static void port_free(struct port *p)
@@ -132,7 +124,7 @@ static void port_free(struct port *p)
 	int i;
 
 	for (i = 0; i < p->pairs; i++)
-		pthread_mutex_destroy(&p->pair[i].rx_lock);
+		pthread_mutex_destroy(p->pair[i]->rx_lock);
 	free(p);
 }
 
@@ -151,28 +143,32 @@ int port_open(struct port **out, struct datapath *dp, const struct port_config *
 {
 	struct pair_call call = { .rc = 0 };
 	struct port *p;
-	int i;
+	int i, pairs;
 
-	for (i = 0; i < cfg->pairs; i++)
-		if (!datapath_worker(dp, cfg->cpu[i]))
-			return vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs "
-				       "that vmq-load was given (--cpus)", cfg->name, cfg->cpu[i]);
-
-	p = calloc(1, sizeof(*p) + cfg->pairs * sizeof(p->pair[0]));
+	p = calloc(1, sizeof(*p));
 	if (!p)
 		return vmq_err_sys(err, -ENOMEM, "queue %s", cfg->name);
 	p->dp = dp;
 	p->channel = cfg->channel;
 	p->id = cfg->id;
 	p->rule = cfg->rule;
-	p->pairs = cfg->pairs;
+	p->width = cfg->pairs;
+	p->lanes = cfg->channel_pairs ? cfg->channel_pairs : cfg->pairs;
 	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
-	for (i = 0; i < p->pairs; i++) {
-		pair_init(p, i, datapath_worker(dp, cfg->cpu[i]));
-		p->pair[i].ctx.trust = cfg->trust;
+	pairs = MAX(p->width, p->lanes);
+	for (i = 0; i < pairs; i++) {
+		struct worker *w = datapath_worker(dp, cfg->cpu[i]);
+
+		call.rc = w ? pair_open(p, w, cfg->trust)
+			    : vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs that "
+				      "vmq-load was given (--cpus)", cfg->name, cfg->cpu[i]);
+		if (call.rc == -ENOMEM)
+			vmq_err_sys(err, call.rc, "queue %s", cfg->name);
+		if (call.rc)
+			goto err_free;
 	}
 	for (i = 0; i < p->pairs; i++) {
-		call.pair = &p->pair[i];
+		call.pair = p->pair[i];
 		worker_call(call.pair->worker, pair_start, &call);
 		if (call.rc)
 			goto err_stop;
@@ -185,7 +181,8 @@ err_stop:
 	vmq_err_sys(err, call.rc, "queue %s: the worker of CPU %u cannot watch its channel",
 		    p->name, cfg->cpu[i]);
 	while (i--)
-		worker_call(p->pair[i].worker, pair_stop, &p->pair[i]);
+		worker_call(p->pair[i]->worker, pair_stop, p->pair[i]);
+err_free:
 	port_free(p);
 	return call.rc;
 }
@@ -203,7 +200,7 @@ void port_close(struct port *p, bool keep)
 		return;
 	datapath_del_port(p->dp, p);
 	for (i = 0; i < p->pairs; i++)
-		worker_call(p->pair[i].worker, pair_stop, &p->pair[i]);
+		worker_call(p->pair[i]->worker, pair_stop, p->pair[i]);
 	if (p->channel)
 		p->channel->ops->close(p->channel, keep);
 	port_free(p);
@@ -219,181 +216,14 @@ const char *port_name(const struct port *p)
 	return p->name;
 }
 
+uint16_t port_pairs(const struct port *p)
+{
+	return (uint16_t)p->pairs;
+}
+
 struct port **port_link(struct port *p)
 {
 	return &p->next;
-}
-
-/* ---- rings -------------------------------------------------------------------- */
-
-static struct ring **port_ring(const struct port *p, int pair, uint32_t rxq)
-{
-	return &p->ring[(uint32_t)pair * datapath_cfg(p->dp)->stride + rxq];
-}
-
-static int port_open_ring(struct port *p, int pair, uint32_t rxq, struct vmq_err *err)
-{
-	const struct datapath_config *dp = datapath_cfg(p->dp);
-	struct ring_config cfg = {
-		.pair = &p->pair[pair],
-		.rxq = datapath_rxq(p->dp, rxq),
-		.entries = p->entries,
-		.slot = p->slot[pair],
-		.stride = dp->stride,
-		.map_fd = dp->xsks_fd,
-		.poll = receive_poll,
-	};
-
-	return ring_open(port_ring(p, pair, rxq), &cfg, err);
-}
-
-/* The last ring's frames, counts and socket. */
-static void port_close_ring(struct port *p, struct ring **at)
-{
-	struct ring_counts last;
-
-	if (!*at)
-		return;
-	ring_close(*at, &last);
-	p->banked.full += last.full;
-	p->banked.no_buffer += last.no_buffer;
-	*at = NULL;
-}
-
-struct grow {
-	struct pair *pair;
-	uint32_t from, to;
-	int rc;
-};
-
-static void pair_grow(struct worker *w, void *arg)
-{
-	struct grow *g = arg;
-	struct pair *p = g->pair;
-	uint32_t r;
-
-	for (r = g->from; r < g->to && !g->rc; r++)
-		g->rc = worker_add(w, &p->ring[r]->source);
-	p->rings = g->to;
-}
-
-/* Take the rings from g->from on away; what they hold is discarded. */
-static void pair_shrink(struct worker *w, void *arg)
-{
-	struct grow *g = arg;
-	struct pair *p = g->pair;
-	uint32_t r;
-
-	for (r = g->from; r < p->rings; r++)
-		worker_del(w, &p->ring[r]->source);
-	if (!g->from)
-		receive_drain_end(p);
-	receive_discard(p, g->from);
-	p->rings = g->from;
-}
-
-void port_rings_shrink(struct port *p, uint32_t from)
-{
-	uint32_t to = datapath_cfg(p->dp)->stride, r;
-	struct grow g = { .from = from };
-	int i;
-
-	for (i = 0; i < p->pairs; i++)
-		for (r = from; r < to; r++)
-			if (*port_ring(p, i, r))
-				ring_withdraw(*port_ring(p, i, r));
-	for (i = 0; i < p->pairs; i++) {
-		g.pair = &p->pair[i];
-		if (g.pair->rings > from)
-			worker_call(g.pair->worker, pair_shrink, &g);
-		for (r = from; r < to; r++)
-			port_close_ring(p, port_ring(p, i, r));
-	}
-	p->rings = from;
-}
-
-int port_rings_grow(struct port *p, uint32_t to, struct vmq_err *err)
-{
-	struct grow g = { .from = p->rings, .to = to };
-	uint32_t r;
-	int i, rc;
-
-	if (!p->ring)
-		return 0;
-	for (i = 0; i < p->pairs; i++)
-		for (r = g.from; r < to; r++) {
-			rc = port_open_ring(p, i, r, err);
-			if (rc)
-				goto err_shrink;
-		}
-	for (i = 0; i < p->pairs; i++) {
-		g.pair = &p->pair[i];
-		worker_call(g.pair->worker, pair_grow, &g);
-		rc = g.rc;
-		if (rc) {
-			vmq_err_sys(err, rc, "the worker of CPU %u cannot watch a ring",
-				    worker_cpu(g.pair->worker));
-			goto err_shrink;
-		}
-	}
-	for (i = 0; i < p->pairs; i++)
-		for (r = g.from; r < to; r++) {
-			rc = ring_publish(*port_ring(p, i, r), err);
-			if (rc)
-				goto err_shrink;
-		}
-	p->rings = to;
-	return 0;
-
-err_shrink:
-	if (rc == -ENOBUFS)
-		vmq_err_prefix(err, "%u pair%s x %u RX queue%s x %u frames asked for", p->pairs,
-			       p->pairs == 1 ? "" : "s", to, to == 1 ? "" : "s", p->entries);
-	vmq_err_prefix(err, "queue %s", p->name);
-	port_rings_shrink(p, g.from);
-	return rc;
-}
-
-int port_rings_open(struct port *p, const uint16_t *slot, uint32_t ring,
-		    struct vmq_err *err)
-{
-	const struct datapath_config *dp = datapath_cfg(p->dp);
-	int i, rc;
-
-	if (p->ring)
-		return vmq_err(err, -EBUSY, "queue %s has its rings already", p->name);
-	if (!ring || ring & (ring - 1))
-		return vmq_err(err, -EINVAL, "queue %s: a ring of %u frames cannot be made; the "
-			       "size must be a power of two", p->name, ring);
-	p->ring = calloc((size_t)p->pairs * dp->stride, sizeof(struct ring *));
-	if (!p->ring)
-		return vmq_err_sys(err, -ENOMEM, "queue %s", p->name);
-	p->entries = ring;
-	memcpy(p->slot, slot, p->pairs * sizeof(*slot));
-	for (i = 0; i < p->pairs; i++)
-		p->pair[i].ring = port_ring(p, i, 0);
-	rc = port_rings_grow(p, dp->rxqs, err);
-	if (rc)
-		port_rings_close(p);
-	return rc;
-}
-
-void port_rings_close(struct port *p)
-{
-	int i;
-
-	if (!p->ring)
-		return;
-	port_rings_shrink(p, 0);
-	for (i = 0; i < p->pairs; i++)
-		p->pair[i].ring = NULL;
-	free(p->ring);
-	p->ring = NULL;
-}
-
-bool port_has_rings(const struct port *p)
-{
-	return p->ring;
 }
 
 /* ---- drain -------------------------------------------------------------------- */
@@ -431,7 +261,7 @@ static void pair_drain(struct worker *w, void *arg)
 /**
  * port_drain() - deliver what the rings hold, then discard
  * @p: port out of the FIB, a barrier passed
- * @d: deadline_ns and done are set; lives until `done` has run
+ * @d: deadline_ns, from and done are set; lives until `done` has run
  *
  * One drain of a port at a time. The workers do it; `done` runs later, in
  * datapath_dispatch(), also for a port without rings. Closing the rings ends
@@ -446,9 +276,9 @@ void port_drain(struct port *p, struct port_drain *d)
 	d->delivered = 0;
 	d->discarded = 0;
 	d->next = NULL;
-	d->pending = p->pairs;
-	for (i = 0; i < p->pairs; i++) {
-		call.pair = &p->pair[i];
+	d->pending = p->pairs - d->from;
+	for (i = d->from; i < p->pairs; i++) {
+		call.pair = p->pair[i];
 		worker_call(call.pair->worker, pair_drain, &call);
 	}
 }
@@ -526,7 +356,7 @@ int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *er
 	if (!to)
 		return vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs that "
 			       "vmq-load was given (--cpus)", p->name, cpu);
-	m.pair = &p->pair[pair];
+	m.pair = p->pair[pair];
 	from = m.pair->worker;
 	if (from == to)
 		return 0;
@@ -546,6 +376,35 @@ int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *er
 		log_err("queue %s: pair %u is lost to both workers: %s", p->name, pair,
 			vmq_err_name(back.rc));
 	return rc;
+}
+
+/**
+ * port_set_width() - how many pairs receive
+ * @p: port
+ * @width: 1 ... VMQ_PAIRS_MAX
+ * @slot: socket slots of all of them
+ * @cpu: where pairs start that the port has not had before
+ * @err: sentence
+ *
+ * More: they get rings, if the port has rings, before the call returns. Fewer:
+ * the others get no frames any more (barrier) and are drained; what their rings
+ * still hold is discarded. Such a pair goes on with what the guest sends.
+ *
+ * Return: 0; -ENOBUFS; -errno: the port is as it was.
+ */
+int port_set_width(struct port *p, uint16_t width, const uint16_t *slot, uint16_t cpu,
+		   struct vmq_err *err)
+{
+	struct worker *w = datapath_worker(p->dp, cpu);
+	int rc;
+
+	while (p->pairs < width) {
+		rc = w ? pair_open(p, w, p->pair[0]->ctx.trust) : -EINVAL;
+		if (rc)
+			return vmq_err_sys(err, rc, "queue %s: cannot make pair %u on CPU %u",
+					   p->name, p->pairs, cpu);
+	}
+	return port_rings_width(p, width, slot, err);
 }
 
 struct policy {
@@ -571,7 +430,7 @@ void port_set_policy(struct port *p, uint16_t rule, bool trust)
 
 	store_relaxed(&p->rule, rule);
 	for (i = 0; i < p->pairs; i++) {
-		policy.pair = &p->pair[i];
+		policy.pair = p->pair[i];
 		worker_call(policy.pair->worker, pair_set_policy, &policy);
 	}
 }
@@ -581,9 +440,9 @@ static void pair_pause(struct worker *w, void *arg)
 	struct pair *p = arg;
 
 	(void)w;
-	pthread_mutex_lock(&p->rx_lock);	/* the switch may be in rx_burst() */
+	pthread_mutex_lock(p->rx_lock);	/* the switch may be in rx_burst() */
 	p->paused = true;
-	pthread_mutex_unlock(&p->rx_lock);
+	pthread_mutex_unlock(p->rx_lock);
 	if (p->drain)
 		receive_drain_end(p);
 }
@@ -592,9 +451,9 @@ static void pair_resume(struct worker *w, void *arg)
 {
 	struct pair *p = arg;
 
-	pthread_mutex_lock(&p->rx_lock);
+	pthread_mutex_lock(p->rx_lock);
 	p->paused = false;
-	pthread_mutex_unlock(&p->rx_lock);
+	pthread_mutex_unlock(p->rx_lock);
 	receive_retry(p, true);
 	if (p->transmit.worker)
 		worker_wake_source(w, &p->transmit);
@@ -605,10 +464,11 @@ void port_set_paused(struct port *p, bool paused)
 	struct channel *ch = p->channel;
 	int i;
 
+	p->paused = paused;
 	if (!paused && ch && ch->ops->resume)
 		ch->ops->resume(ch);
 	for (i = 0; i < p->pairs; i++)
-		worker_call(p->pair[i].worker, paused ? pair_pause : pair_resume, &p->pair[i]);
+		worker_call(p->pair[i]->worker, paused ? pair_pause : pair_resume, p->pair[i]);
 	if (paused && ch && ch->ops->pause)
 		ch->ops->pause(ch);
 }
@@ -639,18 +499,18 @@ static uint64_t port_read_stats(const struct port *p, struct port_stats *out)
 	int i;
 
 	*out = (struct port_stats){ 0 };
-	for (i = 0; p->ring && i < p->pairs; i++)
+	for (i = 0; p->has_rings && i < p->width; i++)
 		for (r = 0; r < p->rings; r++)
-			out->in_flight += ring_in_flight(*port_ring(p, i, r));
-	for (i = 0; p->ring && i < p->pairs; i++) {
+			out->in_flight += ring_in_flight(p->pair[i]->ring[r]);
+	for (i = 0; p->has_rings && i < p->width; i++) {
 		for (r = 0; r < p->rings; r++) {
-			ring_counts(*port_ring(p, i, r), &live);
+			ring_counts(p->pair[i]->ring[r], &live);
 			sum.full += live.full;
 			sum.no_buffer += live.no_buffer;
 		}
 	}
 	for (i = 0; i < p->pairs; i++)
-		port_sum_pair(&p->pair[i], out);
+		port_sum_pair(p->pair[i], out);
 	out->ring_full = sum.full;
 	out->no_buffer = sum.no_buffer;
 	return out->in_flight + out->ring_full + out->no_buffer + out->delivered +
@@ -686,7 +546,7 @@ void port_get_stats(const struct port *p, const struct vmq_slot_stats *bpf,
 
 void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_stats *out)
 {
-	const struct pair *from = &p->pair[pair];
+	const struct pair *from = p->pair[pair];
 
 	out->cpu = worker_cpu(from->worker);
 	out->delivered = load_relaxed(&from->stats.delivered);
@@ -740,5 +600,5 @@ bool port_switch_in(struct port *p, const struct frame_info *fi, uint16_t vlan)
 	if (!port_rule_accepts(rule, vlan))
 		return false;
 	port_dress(&f, fi, vlan, rule, tag);
-	return receive_switched(&p->pair[0], &f);
+	return receive_switched(p->pair[0], &f);
 }

@@ -31,8 +31,9 @@ struct port_config {
 	struct channel *channel;	/* owned by the port from now on; may be NULL */
 	uint16_t rule;		/* VLAN rule of the port: access VLAN, untagged, any */
 	bool	 trust;		/* do not check source MAC and VLAN */
-	uint16_t pairs;
-	uint16_t cpu[VMQ_PAIRS_MAX];	/* of the workers' set, per pair */
+	uint16_t pairs;		/* that receive */
+	uint16_t channel_pairs;	/* that the channel has; 0: as many */
+	uint16_t cpu[VMQ_PAIRS_MAX];	/* of the workers' set; of the larger number */
 };
 
 int port_open(struct port **out, struct datapath *dp, const struct port_config *cfg,
@@ -44,9 +45,9 @@ uint32_t port_id(const struct port *p);
 const char *port_name(const struct port *p);
 
 /**
- * port_rings_open() - sockets for every (pair, RX queue), into the XSKMAP
+ * port_rings_open() - sockets for every (receiving pair, RX queue), into the XSKMAP
  * @p: port
- * @slot: socket slot of each pair
+ * @slot: socket slot of each receiving pair
  * @ring: entries per socket, a power of two: the quota
  * @err: sentence
  *
@@ -64,6 +65,7 @@ int port_rings_open(struct port *p, const uint16_t *slot, uint32_t ring,
  */
 struct port_drain {
 	uint64_t deadline_ns;
+	uint16_t from;		/* first pair */
 	uint64_t delivered;	/* out */
 	uint64_t discarded;	/* out */
 	void (*done)(struct port_drain *d);
@@ -88,6 +90,9 @@ struct port **port_link(struct port *p);	/* next in datapath.c's list */
 
 /* Live changes: no frame is lost or reordered. */
 int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *err);
+int port_set_width(struct port *p, uint16_t width, const uint16_t *slot, uint16_t cpu,
+		   struct vmq_err *err);
+uint16_t port_pairs(const struct port *p);	/* that there are, receiving or not */
 void port_set_policy(struct port *p, uint16_t rule, bool trust);
 /* The VM is paused: nothing is delivered or taken; rings fill up. */
 void port_set_paused(struct port *p, bool paused);

@@ -72,9 +72,9 @@ static int receive_give(struct pair *p, const struct frame *f, int n)
 	int settled = n;
 
 	if (p->channel) {
-		pthread_mutex_lock(&p->rx_lock);
-		settled = p->channel->ops->rx_burst(p->channel, p->index, f, n, &res);
-		pthread_mutex_unlock(&p->rx_lock);
+		pthread_mutex_lock(p->rx_lock);
+		settled = p->channel->ops->rx_burst(p->channel, p->lane, f, n, &res);
+		pthread_mutex_unlock(p->rx_lock);
 	} else {
 		res.error = (uint32_t)n;
 	}
@@ -156,14 +156,14 @@ bool receive_switched(struct pair *p, const struct frame *f)
 {
 	struct channel_rx res = { 0 };
 
-	pthread_mutex_lock(&p->rx_lock);
+	pthread_mutex_lock(p->rx_lock);
 	if (p->channel && !p->paused)
-		p->channel->ops->rx_burst(p->channel, p->index, f, 1, &res);
+		p->channel->ops->rx_burst(p->channel, p->lane, f, 1, &res);
 	if (res.delivered)
 		counter_add(&p->stats.switch_delivered, 1);
 	else
 		counter_add(&p->stats.switch_dropped, 1);
-	pthread_mutex_unlock(&p->rx_lock);
+	pthread_mutex_unlock(p->rx_lock);
 	return res.delivered;
 }
 

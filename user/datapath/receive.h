@@ -31,12 +31,14 @@ struct pair {
 	struct port *port;
 	struct channel *channel;	/* NULL: frames are dropped as channel errors */
 	int	 index;
+	int	 lane;			/* pair of the channel */
 	struct worker *worker;		/* written by the control thread */
-	pthread_mutex_t rx_lock;	/* around rx_burst(); of switch_… counters */
+	pthread_mutex_t *rx_lock;	/* the lane's: around rx_burst(); of switch_… counters */
+	pthread_mutex_t lane_lock;	/* that, in the lane's own pair */
 	bool	 paused;		/* written under rx_lock, in the worker too */
 	uint16_t rule;			/* VLAN rule of the port */
 
-	struct ring **ring;		/* by RX queue */
+	struct ring **ring;		/* by RX queue; NULL: does not receive */
 	uint32_t rings;
 
 	struct source transmit;		/* the guest's frames; fd -1: none */
