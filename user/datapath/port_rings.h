@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * port_rings.h - what port.c and port_rings.c share (the port's own)
+ */
+#ifndef VMQ_PORT_RINGS_H
+#define VMQ_PORT_RINGS_H
+
+#include "datapath/port.h"
+#include "datapath/receive.h"
+#include "datapath/ring.h"
+
+struct port {
+	struct port *next;		/* in the data path's list */
+	struct datapath *dp;
+	struct channel *channel;
+	char	 name[VMQ_NAME_MAX];
+	uint32_t id;
+	uint16_t rule;			/* read by workers */
+	bool	 paused;
+	int	 lanes;			/* pairs of the channel */
+	int	 pairs;			/* made so far, and kept until the end */
+	int	 width;			/* the first ones, that receive */
+	bool	 has_rings;
+	uint32_t rings;			/* RX queues that have one */
+	uint32_t entries;
+	uint16_t slot[VMQ_PAIRS_MAX];
+	struct ring_counts banked;
+	struct pair *pair[VMQ_PAIRS_MAX];
+};
+
+/* Rings follow the number of receiving pairs; 0 or -errno and nothing changed. */
+int port_rings_width(struct port *p, int width, const uint16_t *slot, struct vmq_err *err);
+
+#endif /* VMQ_PORT_RINGS_H */
