@@ -9,9 +9,10 @@
  * So a busy source waits for every other active one between two batches (P-12),
  * and a source that has just become ready waits for one batch of each.
  *
- * While sources are active the worker looks at epoll only every few polls:
- * a look costs a system call and one ->poll() of every ready descriptor. When
- * none is active it sleeps there. Edge-triggered is enough and needed: an
+ * While sources are active the worker looks at epoll only once a round: a look
+ * costs a system call and one ->poll() of every ready descriptor, and a source
+ * that has become ready waits for a round anyway. When none is active it sleeps
+ * there. Edge-triggered is enough and needed: an
  * AF_XDP ring is published before its waiters are woken (xsk_flush(),
  * net/xdp/xsk.c), so an edge that arrives after the poll that found nothing is
  * kept by epoll; and a ring that is not emptied because its guest has no room
@@ -34,11 +35,12 @@
 #include "common/util.h"
 #include "datapath/worker.h"
 
-#define LOOK_EVERY	8	/* polls between two looks at epoll */
+#define LOOK_MIN	8u	/* polls between two looks at epoll, at least */
 #define EVENTS		64	/* taken in one look */
 
 struct worker {
 	struct source *head, *tail;	/* active sources, in turn */
+	uint32_t  active;		/* how many */
 	struct source *timed;		/* sources with a timer, unordered */
 	int	  epfd;
 	int	  call_fd;		/* eventfd: ends the sleep for a call */
@@ -66,6 +68,7 @@ static void worker_push(struct worker *w, struct source *s)
 	else
 		w->head = s;
 	w->tail = s;
+	w->active++;
 }
 
 static struct source *worker_pop(struct worker *w)
@@ -77,6 +80,7 @@ static struct source *worker_pop(struct worker *w)
 	w->head = s->next;
 	if (!w->head)
 		w->tail = NULL;
+	w->active--;
 	s->active = false;
 	return s;
 }
@@ -94,6 +98,7 @@ static void worker_unlink(struct worker *w, struct source *s)
 	*at = s->next;
 	if (w->tail == s)
 		w->tail = last;
+	w->active--;
 	s->active = false;
 }
 
@@ -228,8 +233,8 @@ static void worker_turn(struct worker *w, struct source *s)
 
 static void *worker_run(void *arg)
 {
-	int polls = LOOK_EVERY;
 	struct worker *w = arg;
+	uint32_t polls = 0;
 	struct source *s;
 
 	while (!w->stop) {
@@ -237,11 +242,12 @@ static void *worker_run(void *arg)
 			worker_serve(w);
 			continue;
 		}
-		if (!w->head || !polls--) {
+		if (!polls || !w->head) {
 			worker_look(w, !w->head);
-			polls = LOOK_EVERY;
+			polls = MAX(w->active, LOOK_MIN);
 			continue;
 		}
+		polls--;
 		s = worker_pop(w);
 		worker_turn(w, s);
 	}
