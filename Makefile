@@ -107,7 +107,7 @@ vpath %.bpf.c bpf tests/prog
 $(BUILD)/%.bpf.o: %.bpf.c
 	$(call say,CLANG,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_FLAGS) -MMD -MP -MT $@ -c $< -o $(@:.o=.tmp.o)
+	$(Q)$(CLANG) $(BPF_FLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $< -o $(@:.o=.tmp.o)
 	$(Q)$(BPFTOOL) gen object $@ $(@:.o=.tmp.o) && rm -f $(@:.o=.tmp.o)
 
 # A C header with the object in it, so that the programs are single files. NOLINT: it is
