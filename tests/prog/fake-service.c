@@ -96,9 +96,10 @@ static void send_events(void)
 	json_t *event;
 	size_t i;
 
-	json_array_foreach(json_object_get(answers, "events"), i, event)
-		server_event(server, event);
 	announce = false;
+	json_array_foreach(json_object_get(answers, "events"), i, event) {
+		server_event(server, event);
+	}
 }
 
 int main(int argc, char **argv)

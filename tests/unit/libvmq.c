@@ -213,7 +213,7 @@ int main(void)
 	struct vmq *v;
 	char *event;
 
-	strcpy(rig.dir, "/tmp/vmq-libvmq-XXXXXX");
+	snprintf(rig.dir, sizeof(rig.dir), "/tmp/vmq-libvmq-XXXXXX");
 	if (!mkdtemp(rig.dir) || pipe2(rig.pipe, O_CLOEXEC))
 		return 1;
 	is_str(vmq_error(NULL), "out of memory", "the error of no handle");

@@ -11,7 +11,7 @@
 
 #define ROUNDS 20000
 
-static const char *const seeds[] = {
+static const char *const seeds[] = {	/* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
 	"{\"version\":1,\"id\":1,\"method\":\"echo\",\"params\":{\"name\":\"web1\",\"n\":3,"
 	"\"on\":false,\"macs\":[\"52:54:00:00:00:01\"],\"cpus\":[0,1],\"changes\":[{\"a\":1}]}}",
 	"{\"version\":1,\"id\":2,\"method\":\"fail\",\"params\":{\"name\":\"x\"}}",
@@ -82,7 +82,7 @@ static int make_message(char *m, size_t max)
 	const char *seed = seeds[rnd(ARRAY_SIZE(seeds))];
 	size_t len = strlen(seed);
 
-	memcpy(m, seed, len);
+	memcpy(m, seed, len);	/* NOLINT(bugprone-not-null-terminated-result): bytes, no string */
 	for (uint32_t i = rnd(5); i; i--)
 		len = damage(m, len, max);
 	return (int)len;

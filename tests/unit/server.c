@@ -13,7 +13,7 @@
 static void test_open(void)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
-	char path[128], longer[200];
+	char path[100], longer[200];
 	struct server *s = NULL;
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	struct group *group = getgrnam("vmq");
@@ -30,7 +30,7 @@ static void test_open(void)
 	rig_idle();
 
 	snprintf(path, sizeof(path), "%s/stale.sock", rig.dir);
-	strcpy(addr.sun_path, path);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	ok(!bind(fd, (struct sockaddr *)&addr, sizeof(addr)) && !close(fd) && !stat(path, &st),
 	   "a socket whose service died is there");
@@ -148,11 +148,11 @@ static void test_bad_messages(int fd)
 /* @n times @c between @head and @tail; for free(). */
 static char *repeat(const char *head, char c, size_t n, const char *tail)
 {
-	char *text = malloc(strlen(head) + n + strlen(tail) + 1);
+	char *text = NULL;
 
-	strcpy(text, head);
+	if (asprintf(&text, "%s%*s%s", head, (int)n, "", tail) < 0)
+		abort();
 	memset(text + strlen(head), c, n);
-	strcpy(text + strlen(head) + n, tail);
 	return text;
 }
 
@@ -212,7 +212,7 @@ static void test_empty(void)
 /* Reads a reply in parts; the text of all for free(). */
 static char *recv_parts(int fd, int *n)
 {
-	char *text = calloc(1, 1);
+	char *text = calloc(1, 1), *joined;
 	bool more = true;
 
 	for (*n = 0; more; ++*n) {
@@ -223,8 +223,10 @@ static char *recv_parts(int fd, int *n)
 			json_decref(r);
 			break;
 		}
-		text = realloc(text, strlen(text) + strlen(part) + 1);
-		strcat(text, part);
+		if (asprintf(&joined, "%s%s", text, part) < 0)
+			break;
+		free(text);
+		text = joined;
 		more = json_is_true(json_object_get(r, "more"));
 		json_decref(r);
 	}

@@ -142,7 +142,7 @@ static inline void rig_start(void)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
 
-	strcpy(rig.dir, "/tmp/vmq-server-XXXXXX");
+	snprintf(rig.dir, sizeof(rig.dir), "/tmp/vmq-server-XXXXXX");
 	if (!mkdtemp(rig.dir) || chmod(rig.dir, 0755) || pipe2(rig.pipe, O_CLOEXEC)) {
 		printf("Bail out! no directory or pipe\n");
 		exit(1);
@@ -227,7 +227,7 @@ static inline int rig_connect(void)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), room = 2 * MESSAGE_MAX;
 
-	strcpy(addr.sun_path, rig.path);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", rig.path);
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		int rc = -errno;
@@ -307,9 +307,9 @@ static inline const char *at(json_t *root, const char *path)
 	else if (json_is_integer(root))
 		snprintf(out, sizeof(text[0]), "%lld", (long long)json_integer_value(root));
 	else if (json_is_null(root))
-		strcpy(out, "null");
+		snprintf(out, sizeof(text[0]), "null");
 	else if (root)
-		strcpy(out, "(other)");
+		snprintf(out, sizeof(text[0]), "(other)");
 	return out;
 }
 

@@ -449,8 +449,9 @@ static void reap(struct server *s)
 	struct client *c;
 
 	do {
+		/* The analyzer does not follow TAILQ_REMOVE() in client_free(). */
 		TAILQ_FOREACH(c, &s->clients, link)
-			if (c->dead)
+			if (c->dead)	/* NOLINT(clang-analyzer-unix.Malloc) */
 				break;
 		if (c) {
 			uint64_t id = c->id;

@@ -124,19 +124,18 @@ static int is_socket_name(const struct dirent *d)
 	return d->d_name[0] != '.' && dot && dot != d->d_name && !strcmp(dot, SUFFIX);
 }
 
-/* Names of the sockets in @run_dir, sorted, in *@names. Return: how many, or -errno. */
-static int list_names(struct vmq *v, const char *run_dir, struct dirent ***names)
+/* Names of the sockets in @run_dir, sorted, in *@names; *@n of them. 0 or -errno. */
+static int list_names(struct vmq *v, const char *run_dir, struct dirent ***names, int *n)
 {
-	int n = scandir(run_dir, names, is_socket_name, alphasort);
-
-	*names = n < 0 ? NULL : *names;
-	if (n < 0 && errno == ENOENT)
-		return 0;
-	if (n < 0)
-		return vmq_err_sys(&v->err, -errno, "cannot read %s", run_dir);
-	for (int i = 0; i < n; i++)
+	*n = scandir(run_dir, names, is_socket_name, alphasort);
+	if (*n < 0) {
+		*n = 0;
+		*names = NULL;
+		return errno == ENOENT ? 0 : vmq_err_sys(&v->err, -errno, "cannot read %s", run_dir);
+	}
+	for (int i = 0; i < *n; i++)
 		*strrchr((*names)[i]->d_name, '.') = '\0';
-	return n;
+	return 0;
 }
 
 static void free_names(struct dirent **names, int n)
@@ -166,13 +165,13 @@ static int set_name(struct vmq *v, const char *name)
 static int open_only(struct vmq *v, const char *run_dir)
 {
 	struct vmq_err first = VMQ_ERR_INIT;
-	int n, fd, rc = 0, found = 0;
+	int n, fd, rc, found = 0;
 	struct dirent **names;
 	char list[256] = "";
 
-	n = list_names(v, run_dir, &names);
-	if (n < 0)
-		return n;
+	rc = list_names(v, run_dir, &names, &n);
+	if (rc)
+		return rc;
 	for (int i = 0; i < n; i++) {
 		fd = connect_to(v, run_dir, names[i]->d_name);
 		if (fd == -ECONNREFUSED || fd == -ENOENT)
@@ -218,11 +217,10 @@ static int open_named(struct vmq *v, const char *run_dir, const char *name)
 	}
 	if (rc != -ENOENT)
 		return rc;
-	n = list_names(v, run_dir, &names);
+	list_names(v, run_dir, &names, &n);
 	for (int i = 0; i < n; i++)
 		append_name(list, sizeof(list), names[i]->d_name);
-	if (n >= 0)
-		free_names(names, n);
+	free_names(names, n);
 	return vmq_err(&v->err, rc, "no service %s runs in %s%s%s", name, run_dir,
 		       *list ? "; there is " : "", list);
 }
@@ -605,7 +603,7 @@ static int take_event(struct vmq *v, char **event)
 int vmq_next_event(struct vmq *v, int timeout_ms, char **event)
 {
 	uint64_t deadline = deadline_of(timeout_ms);
-	json_t *root;
+	json_t *root = NULL;
 	int rc, fd;
 
 	if (v->fd < 0)

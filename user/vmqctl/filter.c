@@ -197,7 +197,7 @@ static int filter_move(struct ctl *c, int n, char **word)
 /* What a line of the file says, by its first word. */
 static const struct {
 	const char *op;
-	const char *key[FIELDS_MAX];	/* of the words after it */
+	const char *key[FIELDS_MAX + 1];	/* of the words after it; NULL ends them */
 	const char *usage;
 } changes[] = {
 	{ "add", { "queue", "mac", "vlan" }, "add QUEUE MAC VLAN" },

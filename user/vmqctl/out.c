@@ -127,8 +127,9 @@ struct libscols_table *out_table(const struct column *columns, size_t n)
 
 void out_cell(struct libscols_line *line, size_t i, char *text)
 {
-	if (!line || !text || scols_line_refer_data(line, i, text))
-		free(text);
+	if (line && text)
+		scols_line_set_data(line, i, text);
+	free(text);
 }
 
 void out_print(struct libscols_table *table)

@@ -23,7 +23,7 @@ struct column {
 };
 
 struct libscols_table *out_table(const struct column *columns, size_t n);
-void out_cell(struct libscols_line *line, size_t i, char *text);	/* takes @text over */
+void out_cell(struct libscols_line *line, size_t i, char *text);	/* frees @text */
 void out_print(struct libscols_table *table);	/* print and free */
 
 /* One row per object of @array. */
