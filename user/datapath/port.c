@@ -123,8 +123,10 @@ static void port_free(struct port *p)
 {
 	int i;
 
-	for (i = 0; i < p->pairs; i++)
-		pthread_mutex_destroy(p->pair[i]->rx_lock);
+	for (i = 0; i < p->pairs; i++) {
+		pthread_mutex_destroy(&p->pair[i]->lane_lock);
+		free(p->pair[i]);
+	}
 	free(p);
 }
 
