@@ -84,7 +84,7 @@ field()
 # Any XDP program makes veth count per queue; live frames need one, too.
 start_xdp_pass()
 {
-	ip link set vmq0 xdpdrv object "$VMQ_BUILD/xdp_pass.bpf.o" section xdp
+	ip link set vmq0 xdpdrv object "$VMQ_BUILD/xdp_verdict.bpf.o" program xdp_pass
 }
 
 queue_frames()
