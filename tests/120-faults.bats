@@ -179,13 +179,14 @@ rx_packets()
 
 @test "pins of an interface that has gone do not stop a new one of that name" {
 	start_load --tags frame
-	ctl queue add web1 --mac $M1
+	add_web1
 	stop_load KILL || true
 	ip link del $IFACE
 	ip netns del wire
 	make_wire 2
 	start_load --tags frame
 	[ "$(ctl show -j | jq .adapter.adopted)" = false ]
+	run ! in_ns g1 ip link show eth0
 }
 
 @test "a second service on the interface is refused and names the first" {
@@ -198,7 +199,7 @@ rx_packets()
 }
 
 @test "another XDP program on the interface is refused and named" {
-	bpftool prog load "$VMQ_BUILD/xdp_pass.bpf.o" /sys/fs/bpf/other type xdp
+	bpftool prog load "$VMQ_BUILD/xdp_verdict.bpf.o" /sys/fs/bpf/other type xdp
 	ip link set $IFACE xdp pinned /sys/fs/bpf/other
 	id=$(xdp_id)
 	run -4 timeout 10 "$VMQ_BUILD/vmq-load" $IFACE --tags frame

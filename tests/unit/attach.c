@@ -129,7 +129,7 @@ static bool opens(struct attachment **a, const struct attach_config *cfg)
 static bool unloads(const char *name)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
-	int rc = attach_unload(name, PINDIR, netns_tmp, &err);
+	int rc = attach_unload(name, PINDIR, netns_tmp, NULL, &err);
 
 	if (rc)
 		diag("%s", err.text);
@@ -210,7 +210,7 @@ static void test_life(enum attach_mode mode, const char *word, int xdp_mode)
 	   "%s: and under another name: %s", word, err.text);
 	ok(!exists(PINDIR "/%s", "second") && !lock_says("second", ""), "%s: leaving nothing",
 	   word);
-	ok(attach_unload("v.0", PINDIR, netns_tmp, &err) == -EBUSY,
+	ok(attach_unload("v.0", PINDIR, netns_tmp, NULL, &err) == -EBUSY,
 	   "%s: unload refuses while a service runs: %s", word, err.text);
 
 	attach_close(a, true);
@@ -455,7 +455,7 @@ static void test_lost(void)
 	RUN("ip", "link", "del", "lost0");
 	ok(unloads("lost0") && !exists("%s", PINDIR) &&
 	   !lock_says("lost0", ""), "unload works without the interface");
-	is_int(attach_unload("lost0", PINDIR, netns_tmp, &err), -ENOENT, "once: %s", err.text);
+	is_int(attach_unload("lost0", PINDIR, netns_tmp, NULL, &err), -ENOENT, "once: %s", err.text);
 
 	/* It goes and comes again. */
 	netns_veth("lost0", "lost1", 4, 4);

@@ -56,6 +56,8 @@ struct attach_config {
 	uint32_t queues;	/* limit on queue ids */
 	uint32_t slots;		/* limit on socket slots */
 	uint32_t max_frame;	/* longest frame that a chunk carries, bytes */
+	/* Called with the record of each queue that is dropped; may be NULL. */
+	int (*lost)(const struct vmq_queue_record *rec, void *arg);
 };
 
 struct attach_info {
@@ -131,8 +133,10 @@ int attach_adapter_stats(struct attachment *a, struct vmq_adapter_stats *out);
  *
  * Also when the interface is gone or the pins are another namespace's. Refuses
  * (-EBUSY, naming the pid) while a service runs. -ENOENT: nothing there.
+ * @lost (may be NULL) is called with the record of each queue that goes.
  */
 int attach_unload(const char *name, const char *pin_dir, const char *run_dir,
+		  int (*lost)(const struct vmq_queue_record *rec, void *arg),
 		  struct vmq_err *err);
 
 #endif /* VMQ_ATTACH_H */

@@ -139,6 +139,8 @@ int find_old(struct attachment *a, struct old *old, struct vmq_err *err)
 	if (fd < 0) {
 		log_warn("the interface of an earlier service %s has gone: its queues and filters "
 			 "are dropped", a->cfg.name);
+		if (a->cfg.lost)
+			attach_left_queues(a->cfg.name, a->cfg.pin_dir, a->cfg.lost, NULL);
 		pins_remove(a->pins.dir);
 		a->lock.rx_vlan = 0;	/* was about the interface that has gone */
 		return 0;
@@ -218,6 +220,7 @@ int remove_half_made(struct attachment *a, struct vmq_err *err)
 }
 
 int attach_unload(const char *name, const char *pin_dir, const char *run_dir,
+		  int (*lost)(const struct vmq_queue_record *rec, void *arg),
 		  struct vmq_err *err)
 {
 	struct service_lock lock = SERVICE_LOCK_INIT;
@@ -237,6 +240,8 @@ int attach_unload(const char *name, const char *pin_dir, const char *run_dir,
 	rc = lock_take(&lock, run_dir, name, err);
 	if (rc)
 		return rc;
+	if (lost)
+		attach_left_queues(name, pin_dir, lost, NULL);
 	if (pins_exist(p.fresh))
 		unload_pins(p.fresh, 0);
 	if (pins_exist(p.dir))

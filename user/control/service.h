@@ -72,6 +72,14 @@ int service_open(struct service **out, const struct service_config *cfg, struct 
 int service_run(struct service *s, struct vmq_err *err);	/* until a signal, or the device goes */
 void service_close(struct service *s);
 
+/*
+ * What a dead service left: the devices of its channels, then its pins. Errors as
+ * attach_unload().
+ */
+int service_unload(const struct attach_config *cfg, struct vmq_err *err);
+/* The device of one channel, whose queue's record is about to go. Returns 0. */
+int service_discard_channel(const struct vmq_queue_record *rec, void *arg);
+
 /* What the protocol can do: methods.c. */
 extern const struct method service_methods[];
 void service_client_gone(void *service, uint64_t client_id);

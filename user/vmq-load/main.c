@@ -140,6 +140,7 @@ static int configure(const struct options *o, const char *ifname, struct service
 			.pin_dir = o->pin_dir ? o->pin_dir : PIN_DIR,
 			.run_dir = o->run_dir ? o->run_dir : RUN_DIR,
 			.queues = 64,
+			.lost = service_discard_channel,
 		},
 		.keep = o->keep,
 	};
@@ -203,8 +204,7 @@ int main(int argc, char **argv)
 	if (configure(&o, argv[1], &cfg, &err))
 		return usage_error(&err);
 	if (o.unload)
-		return attach_unload(cfg.attach.name, cfg.attach.pin_dir, cfg.attach.run_dir, &err)
-			? fail(&err) : 0;
+		return service_unload(&cfg.attach, &err) ? fail(&err) : 0;
 
 	if (service_open(&s, &cfg, &err))
 		return fail(&err);

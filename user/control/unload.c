@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * unload.c - what a dead service left besides its pins
+ *
+ * A channel's device (a TAP) outlives its service on purpose, and only the
+ * queue's record tells of it. Once the record goes the device has to go first.
+ */
+#include <linux/if_ether.h>
+
+#include "channel/channel.h"
+#include "common/log.h"
+#include "control/service.h"
+
+static void no_event(void *arg, const char *what, const char *detail)
+{
+	(void)arg;
+	(void)what;
+	(void)detail;
+}
+
+/* A channel that is adopted and closed for good takes its device with it. */
+int service_discard_channel(const struct vmq_queue_record *rec, void *arg)
+{
+	struct channel_config cfg = {
+		.queue = rec->name,
+		.mac = rec->n_macs ? rec->mac[0] : NULL,
+		.pairs = rec->pairs,
+		.mtu = ETH_MIN_MTU,
+		.adopt = true,
+		.event = no_event,
+	};
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct channel *ch;
+
+	(void)arg;
+	if (channel_open(&ch, rec->channel, &cfg, &err))
+		log_warn("queue %s: %s", rec->name, err.text);
+	else if (ch)
+		ch->ops->close(ch, false);
+	return 0;
+}
+
+int service_unload(const struct attach_config *cfg, struct vmq_err *err)
+{
+	return attach_unload(cfg->name, cfg->pin_dir, cfg->run_dir, cfg->lost, err);
+}
