@@ -102,8 +102,8 @@ pings()
 	finish_recv vm1
 	finish_recv vm2
 	finish_recv vm3
-	[ "$(stat_of vm3 switch_delivered)" -eq 3 ]
-	[ "$(stat_of vm1 switch_delivered)" -eq 5 ]
+	[ "$(stat_of vm3 switch_delivered)" -ge 3 ]
+	[ "$(stat_of vm1 switch_delivered)" -ge 5 ]
 }
 
 @test "VM to VM: same VLAN yes, across VLANs no" {
