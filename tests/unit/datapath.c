@@ -176,6 +176,13 @@ static void test_resources(void)
 	   "R-8 nothing half made");
 	ok(rig_send(0, 0, 50, OOB_NONE) && rig_wait(load_acquire(&q[0].guest.got) == 50),
 	   "R-8 the others go on");
+	rxq_admit(datapath_rxq(rig.dp, 1), 1, &err);
+	free_before = rxq_frames_free(datapath_rxq(rig.dp, 0));
+	is_int(queue_rings(&q[4], RING / 2, &err), -ENOBUFS, "R-8 frames on one RX queue do not do");
+	rxq_release(datapath_rxq(rig.dp, 1), 1);
+	ok(rxq_frames_free(datapath_rxq(rig.dp, 0)) == free_before && rig_fds() == fds &&
+	   rig_send(4, 0, 1, OOB_NONE) && rig.skel->bss->to_host[4] == 1,
+	   "R-8 what was made on it is undone");
 	is_int(queue_rings(&q[4], RING / 2, &err), 0, "a smaller ring fits");
 	is_int(queue_rings(&q[3], 96, &err), -EBUSY, "it has its rings");
 	port_rings_close(q[3].port);
@@ -273,6 +280,12 @@ static void test_drain(void)
 	queue_stats(&q, &s);
 	ok(drains_done == 1 && d.discarded == 40 && s.discarded == 260 && balanced(&s) &&
 	   !s.redirect_failed, "closing the rings ends a drain; the banked counts stay");
+	queue_rings(&q, RING, &err);
+	rig_send(0, 0, 30, OOB_NONE);
+	port_rings_close(q.port);
+	queue_stats(&q, &s);
+	ok(s.discarded == 290 && !s.in_flight && balanced(&s) && !s.redirect_failed,
+	   "rings closed without a drain account for what they held");
 	queue_close(&q);
 }
 
@@ -458,6 +471,19 @@ static void test_grow(void)
 	rig.dp = NULL;
 }
 
+/* One frame of the guest at the wire, if there is one; they are numbered. */
+static int hear(int fd, int *wrong, uint32_t want)
+{
+	uint8_t f[RIG_FRAME];
+	uint32_t seq;
+
+	if (recv(fd, f, sizeof(f), 0) <= 0)
+		return 0;
+	memcpy(&seq, f + RIG_SEQ, sizeof(seq));
+	*wrong += seq != want;
+	return 1;
+}
+
 static void test_channel(void)
 {
 	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(0x88b6),
@@ -465,7 +491,7 @@ static void test_channel(void)
 	struct frame_info fi;
 	struct port_stats s;
 	uint8_t f[RIG_FRAME];
-	int fd, heard = 0;
+	int fd, heard = 0, heard_wrong = 0;
 	struct queue q, none;
 
 	queue_open(&none, 1, VMQ_RULE_ANY, false, &err);
@@ -484,11 +510,12 @@ static void test_channel(void)
 	for (int i = 0; i < 10; i++) {
 		store_release(&q.guest.to_send, 200);
 		guest_kick(&q.guest, 0);
-		rig_wait((heard += recv(fd, f, sizeof(f), 0) > 0) == 200 * (i + 1));
+		rig_wait((heard += hear(fd, &heard_wrong, (uint32_t)heard)) == 200 * (i + 1));
 	}
 	queue_stats(&q, &s);
 	ok(heard == 2000 && s.tx_frames == 2000 && s.tx_wire == 2000 && !s.tx_wire_error,
 	   "T-1 a guest's 2,000 frames reach the wire (%d)", heard);
+	is_int(heard_wrong, 0, "T-4 each once and in order");
 	close(fd);
 
 	rig_run("ip link set vmq0 down");

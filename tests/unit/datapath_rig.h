@@ -279,6 +279,7 @@ struct guest {
 	uint64_t reordered;
 	uint32_t next[16][RIG_RXQS];
 	uint32_t to_send;
+	uint32_t sent;		/* number of the next frame */
 	bool	 paused, closed, touched;
 	uint8_t	 last[256];
 	uint32_t last_len;
@@ -342,6 +343,8 @@ static int guest_tx_burst(struct channel *ch, int pair, struct frame_buf *buf, i
 		memset(buf[i].data, 0, RIG_FRAME);
 		memcpy(buf[i].data, (uint8_t[]){ 2, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 7, 0x88, 0xb6 },
 		       14);
+		memcpy(buf[i].data + RIG_SEQ, &g->sent, sizeof(g->sent));
+		g->sent++;
 		buf[i].len = RIG_FRAME;
 	}
 	__atomic_fetch_sub(&g->to_send, (uint32_t)n, __ATOMIC_ACQ_REL);
