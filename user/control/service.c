@@ -299,7 +299,7 @@ static int open_datapath(struct service *s, struct vmq_err *err)
 int service_open(struct service **out, const struct service_config *cfg, struct vmq_err *err)
 {
 	struct service *s = calloc(1, sizeof(*s));
-	char path[128];
+	char path[SOCKET_PATH_MAX];
 	int rc;
 
 	if (!s)
@@ -317,7 +317,7 @@ int service_open(struct service **out, const struct service_config *cfg, struct 
 		goto err;
 	restore_all(s);
 
-	snprintf(path, sizeof(path), "%s/%s.sock", cfg->attach.run_dir, cfg->attach.name);
+	service_socket_path(&cfg->attach, path);
 	rc = server_open(&s->server, path, service_methods, s, service_client_gone, err);
 	if (rc)
 		goto err;

@@ -72,9 +72,12 @@ int service_open(struct service **out, const struct service_config *cfg, struct 
 int service_run(struct service *s, struct vmq_err *err);	/* until a signal, or the device goes */
 void service_close(struct service *s);
 
+#define SOCKET_PATH_MAX 108	/* sizeof(sun_path) */
+void service_socket_path(const struct attach_config *cfg, char path[SOCKET_PATH_MAX]);
+
 /*
- * What a dead service left: the devices of its channels, then its pins. Errors as
- * attach_unload().
+ * What a dead service left: the devices of its channels, its pins, its socket.
+ * Errors as attach_unload().
  */
 int service_unload(const struct attach_config *cfg, struct vmq_err *err);
 /* The device of one channel, whose queue's record is about to go. Returns 0. */

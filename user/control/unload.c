@@ -6,6 +6,8 @@
  * queue's record tells of it. Once the record goes the device has to go first.
  */
 #include <linux/if_ether.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "channel/channel.h"
 #include "common/log.h"
@@ -40,7 +42,20 @@ int service_discard_channel(const struct vmq_queue_record *rec, void *arg)
 	return 0;
 }
 
+void service_socket_path(const struct attach_config *cfg, char path[SOCKET_PATH_MAX])
+{
+	snprintf(path, SOCKET_PATH_MAX, "%s/%s.sock", cfg->run_dir, cfg->name);
+}
+
 int service_unload(const struct attach_config *cfg, struct vmq_err *err)
 {
-	return attach_unload(cfg->name, cfg->pin_dir, cfg->run_dir, cfg->lost, err);
+	char path[SOCKET_PATH_MAX];
+	int rc;
+
+	rc = attach_unload(cfg->name, cfg->pin_dir, cfg->run_dir, cfg->lost, err);
+	if (rc)
+		return rc;
+	service_socket_path(cfg, path);
+	unlink(path);
+	return 0;
 }
