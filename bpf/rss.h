@@ -136,8 +136,7 @@ struct ipv6_walk {
 	__u32 l4;		/* offset of the transport header */
 	__u32 home;		/* offset of the home address, or 0 */
 	__u32 route;		/* offset of the type 2 routing address, or 0 */
-	__u8  next;		/* transport protocol */
-	bool  fragment;
+	__u8  next;		/* transport protocol; NH_FRAGMENT: a piece of one */
 };
 
 static __always_inline bool is_extension(__u8 next)
@@ -160,10 +159,12 @@ static __always_inline bool ipv6_walk(struct ipv6_walk *walk, struct xdp_md *ctx
 			return false;
 		if (next == NH_FRAGMENT) {
 			/* What follows is a piece; an atomic fragment counts as one. */
-			walk->fragment = true;
+			walk->next = next;
 			return true;
 		}
 		len = next == NH_AUTH ? (h[1] + 2) * 4 : (h[1] + 1) * 8;
+		if ((void *)h + len > end)
+			return false;
 		if (ex && next == NH_DEST_OPTIONS && !walk->home)
 			walk->home = vmq_home_address(ctx, off, len) & IPV6_OFF_MASK;
 		if (ex && next == NH_ROUTING && h[1] == 2 && h[2] == ROUTING_TYPE2)
@@ -202,7 +203,7 @@ static __always_inline __u16 rss_ipv6(struct tuple *in, struct xdp_md *ctx, __u3
 	load_addr6(&in->w[4], &ip->daddr);
 	in->words = 8;
 
-	type = walk.fragment ? 0 : ipv6_type(types, walk.next);
+	type = ipv6_type(types, walk.next);
 	if (type) {
 		in->words = 9;
 		if (!load_ports(&in->w[8], data + walk.l4, end, walk.next))
@@ -212,16 +213,11 @@ static __always_inline __u16 rss_ipv6(struct tuple *in, struct xdp_md *ctx, __u3
 	}
 	if (!(type & TYPES_IPV6_EX))
 		return type;
-	if (walk.home) {
-		if (data + walk.home + 16 > end)
-			return 0;
+	/* Both lie in headers that are whole; the verifier cannot know. */
+	if (walk.home && data + walk.home + 16 <= end)
 		load_addr6(&in->w[0], data + walk.home);
-	}
-	if (walk.route) {
-		if (data + walk.route + 16 > end)
-			return 0;
+	if (walk.route && data + walk.route + 16 <= end)
 		load_addr6(&in->w[4], data + walk.route);
-	}
 	return type;
 }
 

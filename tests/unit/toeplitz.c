@@ -1,0 +1,685 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * toeplitz.c - RSS: hash, type and pair of a frame, through the real program
+ *
+ * Three sources of truth, none of which is the code under test: the published
+ * vectors; a bit by bit Toeplitz (the definition); and a generator of packets
+ * that knows what it built, so that nothing is parsed to learn what to expect.
+ */
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <netinet/in.h>
+
+#include "common/util.h"
+#include "prog.h"
+
+#define MAC_RSS		0x525400000001ULL	/* target RSS */
+#define MAC_HASH	0x525400000002ULL	/* one pair, hash for OOB */
+#define MAC_BARE	0x525400000003ULL	/* one pair, no hash */
+#define Q_RSS		1
+#define Q_HASH		2
+#define Q_NOTHING	3			/* target RSS, no record */
+#define MAC_NOTHING	0x525400000004ULL
+#define SLOT_HASH	40
+#define SLOT_FALLBACK	41
+#define ENTRIES		32
+#define RANDOM_PACKETS	20000
+#define BROKEN_PACKETS	20000
+
+#define ANY_V4	(VMQ_HASH_IPV4 | VMQ_HASH_TCP_IPV4 | VMQ_HASH_UDP_IPV4)
+#define ANY_V6	(VMQ_HASH_IPV6 | VMQ_HASH_TCP_IPV6 | VMQ_HASH_UDP_IPV6)
+#define ANY_EX	(VMQ_HASH_IPV6_EX | VMQ_HASH_TCP_IPV6_EX | VMQ_HASH_UDP_IPV6_EX)
+
+static const uint8_t known_key[VMQ_RSS_KEY_LEN] = {
+	0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+	0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+	0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+};
+
+static struct prog prog;
+static uint8_t key[VMQ_RSS_KEY_LEN];
+static struct vmq_rss_params params;
+
+static uint32_t rnd(void)
+{
+	static uint64_t x = 0x2545f4914f6cdd1dULL;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return (uint32_t)(x >> 16);
+}
+
+/* The definition: for each bit from the left, if it is 1 add the key's first 32 bits; shift. */
+static uint32_t slow_toeplitz(const uint8_t *in, uint32_t len)
+{
+	uint32_t hash = 0, i, bit, window;
+
+	for (i = 0; i < len * 8; i++) {
+		if (!(in[i / 8] & (0x80 >> i % 8)))
+			continue;
+		for (window = 0, bit = i; bit < i + 32; bit++)
+			window = window << 1 | (key[bit / 8] >> (7 - bit % 8) & 1);
+		hash ^= window;
+	}
+	return hash;
+}
+
+/* ---- packets ------------------------------------------------------------------------------ */
+
+struct packet {
+	uint8_t  data[1024];
+	uint32_t len;
+	uint32_t l3;		/* where IP begins */
+	uint32_t need_addr;	/* bytes without which there is no hash at all */
+	uint32_t need_ports;	/* ... no hash with ports */
+	int	 version;	/* 4, 6; 0: neither */
+	uint8_t  proto;		/* transport; 0: none that counts */
+	bool	 fragment;
+	bool	 unhashable;	/* too many extension headers */
+	uint8_t  src[16], dst[16];	/* plain addresses */
+	uint8_t  home[16], route[16];	/* what _EX types take */
+	uint8_t  ports[4];
+};
+
+static void put(struct packet *p, const void *bytes, uint32_t n)
+{
+	memcpy(p->data + p->len, bytes, n);
+	p->len += n;
+}
+
+static void put8(struct packet *p, uint8_t v)
+{
+	put(p, &v, 1);
+}
+
+static void put16(struct packet *p, uint16_t v)
+{
+	v = htons(v);
+	put(p, &v, 2);
+}
+
+static void put_random(struct packet *p, uint32_t n)
+{
+	while (n--)
+		put8(p, (uint8_t)rnd());
+}
+
+static void put_ethernet(struct packet *p, uint64_t mac, int tags, uint16_t proto)
+{
+	int i;
+
+	for (i = 0; i < 6; i++)
+		put8(p, (uint8_t)(mac >> (40 - 8 * i)));
+	put(p, "\x02\x00\x00\x00\x00\x99", 6);
+	for (i = 0; i < tags; i++) {
+		put16(p, ETH_P_8021Q);
+		put16(p, 100);
+	}
+	put16(p, proto);
+	p->l3 = p->len;
+}
+
+/* Ports and a whole header of the transport, and some data. */
+static void put_transport(struct packet *p)
+{
+	uint32_t hlen = p->proto == IPPROTO_TCP ? 20 : 8;
+
+	p->need_ports = p->len + hlen;
+	put(p, p->ports, 4);
+	put_random(p, hlen - 4 + rnd() % 32);
+}
+
+static void put_ipv4(struct packet *p, uint32_t options, uint16_t frag)
+{
+	uint32_t start = p->len;
+	uint16_t total;
+
+	p->version = 4;
+	p->fragment = frag != 0;
+	put8(p, (uint8_t)(0x40 | (5 + options)));
+	put8(p, 0);
+	put16(p, 0);
+	put16(p, (uint16_t)rnd());
+	put16(p, frag);
+	put8(p, 64);
+	put8(p, p->proto);
+	put16(p, 0);
+	put(p, p->src, 4);
+	put(p, p->dst, 4);
+	put_random(p, options * 4);
+	p->need_addr = p->len;
+	put_transport(p);
+	total = htons((uint16_t)(p->len - start));
+	memcpy(p->data + start + 2, &total, 2);
+}
+
+/* Extension headers of one packet, in order. */
+enum extension { HOP, DEST, DEST_HOME, DEST_HOME_LATE, DEST_BROKEN, ROUTE0, ROUTE2, AUTH, FRAG };
+
+static const uint8_t extension_number[] = {
+	[HOP] = 0, [DEST] = 60, [DEST_HOME] = 60, [DEST_HOME_LATE] = 60, [DEST_BROKEN] = 60,
+	[ROUTE0] = 43, [ROUTE2] = 43, [AUTH] = 51, [FRAG] = 44,
+};
+
+/* One header: its first byte names what follows. */
+static void put_extension(struct packet *p, enum extension e, uint8_t next, bool *home)
+{
+	static const uint8_t pad[] = { 1, 4, 0, 0, 0, 0 };	/* PadN of six bytes */
+
+	put8(p, next);
+	switch (e) {
+	case HOP:
+	case DEST:
+		put8(p, 1);
+		put(p, pad, 6);
+		put(p, "\0\0", 2);	/* Pad1, Pad1 */
+		put(p, pad, 6);
+		break;
+	case DEST_HOME:
+	case DEST_HOME_LATE:
+		put8(p, e == DEST_HOME ? 2 : 3);
+		if (e == DEST_HOME_LATE)
+			put(p, "\x1e\x06\0\0\0\0\0\0", 8);	/* an option nobody knows */
+		put(p, "\x01\x02\0\0", 4);
+		put8(p, 0xc9);
+		put8(p, 16);
+		put_random(p, 16);
+		if (!*home)
+			memcpy(p->home, p->data + p->len - 16, 16);
+		*home = true;
+		break;
+	case DEST_BROKEN:	/* the option would end beyond its header */
+		put8(p, 1);
+		put(p, pad, 6);
+		put8(p, 0xc9);
+		put8(p, 16);
+		put_random(p, 6);
+		break;
+	case ROUTE0:
+	case ROUTE2:
+		put8(p, 2);
+		put8(p, e == ROUTE2 ? 2 : 0);
+		put8(p, 1);
+		put_random(p, 4 + 16);
+		if (e == ROUTE2)
+			memcpy(p->route, p->data + p->len - 16, 16);
+		break;
+	case AUTH:
+		put8(p, 4);	/* in words, less two */
+		put_random(p, 22);
+		break;
+	case FRAG:
+		put8(p, 0);
+		put16(p, (uint16_t)(rnd() % 3 ? rnd() & 0xfff9 : 0));
+		put_random(p, 4);
+		p->fragment = true;
+		break;
+	}
+}
+
+static void put_ipv6(struct packet *p, const enum extension *ext, int n)
+{
+	bool home = false;
+	uint8_t next;
+	int i;
+
+	p->version = 6;
+	memcpy(p->home, p->src, 16);
+	memcpy(p->route, p->dst, 16);
+	put(p, "\x60\0\0\0\0\0", 6);
+	put8(p, n ? extension_number[ext[0]] : p->proto);
+	put8(p, 64);
+	put(p, p->src, 16);
+	put(p, p->dst, 16);
+	p->need_addr = p->len;
+	p->unhashable = n > 6;
+	for (i = 0; i < n; i++) {
+		next = i + 1 < n ? extension_number[ext[i + 1]] : p->proto;
+		put_extension(p, ext[i], next, &home);
+		p->need_addr = p->len;
+		if (p->fragment) {
+			p->unhashable = i >= 6;
+			break;
+		}
+	}
+	put_transport(p);
+}
+
+/* ---- what should come out ------------------------------------------------------------------- */
+
+struct hashed {
+	uint16_t type;		/* 0: no hash */
+	uint32_t hash;
+};
+
+/* H-4, H-5 and H-7 in one place, from what the generator knows. */
+static struct hashed expected(const struct packet *p, uint16_t types, uint32_t len)
+{
+	static const uint16_t v4[] = { VMQ_HASH_TCP_IPV4, VMQ_HASH_UDP_IPV4, VMQ_HASH_IPV4 };
+	static const uint16_t v6[] = { VMQ_HASH_TCP_IPV6, VMQ_HASH_UDP_IPV6, VMQ_HASH_IPV6 };
+	static const uint16_t ex[] = { VMQ_HASH_TCP_IPV6_EX, VMQ_HASH_UDP_IPV6_EX,
+				       VMQ_HASH_IPV6_EX };
+	int transport = p->fragment ? 2 : p->proto == IPPROTO_TCP ? 0 :
+			p->proto == IPPROTO_UDP ? 1 : 2, kind;
+	uint32_t n = p->version == 4 ? 4 : 16;
+	struct hashed h = {};
+	uint8_t in[36];
+	bool is_ex;
+
+	if (!p->version || p->unhashable || len < p->need_addr)
+		return h;
+	/* The transport's type, then the plain one; each as _EX first. */
+	for (kind = transport; !h.type; kind = 2) {
+		h.type = p->version == 4 ? types & v4[kind] :
+			 types & ex[kind] ? types & ex[kind] : types & v6[kind];
+		if (kind == 2)
+			break;
+	}
+	if (h.type == v4[2] || h.type == v6[2] || h.type == ex[2] || !h.type)
+		kind = 2;
+	else
+		kind = transport;
+	if (!h.type || (kind != 2 && len < p->need_ports))
+		return (struct hashed){};
+	is_ex = h.type & ANY_EX;
+	memcpy(in, is_ex ? p->home : p->src, n);
+	memcpy(in + n, is_ex ? p->route : p->dst, n);
+	memcpy(in + 2 * n, p->ports, 4);
+	h.hash = slow_toeplitz(in, 2 * n + (kind == 2 ? 0 : 4));
+	return h;
+}
+
+static void set_rss(uint16_t types)
+{
+	params.types = types;
+	rss_update(&prog.rss[Q_RSS], &prog.toeplitz[Q_RSS], &params, key);
+	rss_update(&prog.rss[Q_HASH], &prog.toeplitz[Q_HASH], &params, key);
+}
+
+static void set_key(const uint8_t *k)
+{
+	uint32_t i;
+
+	for (i = 0; i < VMQ_RSS_KEY_LEN; i++)
+		key[i] = k ? k[i] : (uint8_t)rnd();
+}
+
+/* Run @len bytes of @p. Return: NULL, or what was wrong. */
+static const char *run_packet(const struct packet *p, uint32_t len, struct prog_run *r)
+{
+	bool hashed, one_pair = p->data[5] == (MAC_HASH & 0xff);
+	uint16_t slot;
+
+	*r = (struct prog_run){ .frame = p->data, .len = len };
+	if (prog_run(&prog, r))
+		return "the kernel did not run it";
+	if (r->verdict != XDP_REDIRECT || r->meta_out != sizeof(r->oob) || !r->same)
+		return "not redirected";
+	hashed = r->oob.flags & VMQ_OOB_F_HASH;
+	if (hashed != (r->oob.hash_type != 0) || (!hashed && r->oob.hash))
+		return "OOB contradicts itself";
+	slot = one_pair ? SLOT_HASH :
+	       hashed ? params.table[r->oob.hash & params.mask] : params.fallback;
+	if (r->oob.pair_slot != slot)
+		return "wrong pair";
+	return NULL;
+}
+
+static bool packet_is(const struct packet *p, uint16_t types, uint32_t len)
+{
+	struct hashed want = expected(p, types, len);
+	struct prog_run r;
+	const char *why = run_packet(p, len, &r);
+
+	if (!why && (r.oob.hash_type != want.type || r.oob.hash != want.hash))
+		why = "wrong hash";
+	if (why)
+		diag("%s: types %#x, IPv%d, proto %u, %u of %u bytes%s; hash %08x type %#x, "
+		     "expected %08x type %#x, verdict %u", why, types, p->version, p->proto, len,
+		     p->len, p->fragment ? ", fragment" : "", r.oob.hash, r.oob.hash_type,
+		     want.hash, want.type, r.verdict);
+	return !why;
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+static const struct vector {
+	int version;
+	const char *src, *dst;
+	uint16_t sport, dport;
+	uint32_t ip, tcp;
+} vectors[] = {
+	{ 4, "66.9.149.187", "161.142.100.80", 2794, 1766, 0x323e8fc2, 0x51ccc178 },
+	{ 4, "199.92.111.2", "65.69.140.83", 14230, 4739, 0xd718262a, 0xc626b0ea },
+	{ 4, "24.19.198.95", "12.22.207.184", 12898, 38024, 0xd2d0a5de, 0x5c2b394a },
+	{ 4, "38.27.205.30", "209.142.163.6", 48228, 2217, 0x82989176, 0xafc7327f },
+	{ 4, "153.39.163.191", "202.188.127.2", 44251, 1303, 0x5d1809c5, 0x10e828a2 },
+	{ 6, "3ffe:2501:200:1fff::7", "3ffe:2501:200:3::1", 2794, 1766, 0x2cc18cd5, 0x40207d3d },
+	{ 6, "3ffe:501:8::260:97ff:fe40:efab", "ff02::1", 14230, 4739, 0x0f0c461c, 0xdde51bbf },
+	{ 6, "3ffe:1900:4545:3:200:f8ff:fe21:67cf", "fe80::200:f8ff:fe21:67cf", 44251, 38024,
+	  0x4b61e985, 0x02d1feef },
+};
+
+static void vector_packet(struct packet *p, const struct vector *v, uint64_t mac)
+{
+	uint16_t ports[2] = { htons(v->sport), htons(v->dport) };
+
+	memset(p, 0, sizeof(*p));
+	p->proto = IPPROTO_TCP;
+	memcpy(p->ports, ports, 4);
+	inet_pton(v->version == 4 ? AF_INET : AF_INET6, v->src, p->src);
+	inet_pton(v->version == 4 ? AF_INET : AF_INET6, v->dst, p->dst);
+	put_ethernet(p, mac, 0, v->version == 4 ? ETH_P_IP : ETH_P_IPV6);
+	if (v->version == 4)
+		put_ipv4(p, 0, 0);
+	else
+		put_ipv6(p, NULL, 0);
+}
+
+static void test_vectors(void)
+{
+	struct packet p;
+	struct prog_run r;
+	const char *why;
+	size_t i;
+
+	set_key(known_key);
+	for (i = 0; i < ARRAY_SIZE(vectors); i++) {
+		const struct vector *v = &vectors[i];
+
+		vector_packet(&p, v, MAC_RSS);
+		set_rss(VMQ_HASH_IPV4 | VMQ_HASH_IPV6);
+		why = run_packet(&p, p.len, &r);
+		ok(!why && r.oob.hash == v->ip && r.oob.hash_type & (VMQ_HASH_IPV4 | VMQ_HASH_IPV6),
+		   "H-1 %s -> %s: IP only is %08x", v->src, v->dst, v->ip);
+		set_rss(ANY_V4 | ANY_V6);
+		why = run_packet(&p, p.len, &r);
+		ok(!why && r.oob.hash == v->tcp &&
+		   r.oob.hash_type & (VMQ_HASH_TCP_IPV4 | VMQ_HASH_TCP_IPV6),
+		   "H-1 %s -> %s: with TCP is %08x", v->src, v->dst, v->tcp);
+		ok(r.oob.pair_slot == params.table[v->tcp & (ENTRIES - 1)],
+		   "H-3 the low bits of the hash name the pair");
+	}
+}
+
+static void test_choices(void)
+{
+	struct packet p;
+	struct prog_run r;
+
+	set_key(known_key);
+	vector_packet(&p, &vectors[0], MAC_RSS);
+	p.data[p.l3 + 9] = p.proto = IPPROTO_UDP;
+	set_rss(VMQ_HASH_TCP_IPV4);
+	ok(packet_is(&p, VMQ_HASH_TCP_IPV4, p.len) && !expected(&p, VMQ_HASH_TCP_IPV4, p.len).type,
+	   "H-4 TCP alone leaves UDP without a hash");
+	set_rss(VMQ_HASH_TCP_IPV4 | VMQ_HASH_IPV4);
+	ok(packet_is(&p, VMQ_HASH_TCP_IPV4 | VMQ_HASH_IPV4, p.len), "H-4 else the IP type");
+	set_rss(0);
+	ok(packet_is(&p, 0, p.len), "H-4 no types, no hash");
+	set_rss(ANY_V6);
+	ok(packet_is(&p, ANY_V6, p.len), "H-4 IPv6 types leave IPv4 without a hash");
+
+	vector_packet(&p, &vectors[0], MAC_HASH);
+	set_rss(ANY_V4);
+	ok(!run_packet(&p, p.len, &r) && r.oob.hash == vectors[0].tcp &&
+	   r.oob.pair_slot == SLOT_HASH && r.oob.queue == Q_HASH,
+	   "Q-7 a queue with one pair can ask for the hash");
+
+	vector_packet(&p, &vectors[0], MAC_BARE);
+	r = (struct prog_run){ .frame = p.data, .len = p.len };
+	ok(!prog_run(&prog, &r) && r.verdict == XDP_REDIRECT && !r.oob.flags && !r.oob.hash,
+	   "Q-7 and gets none when it does not");
+
+	vector_packet(&p, &vectors[0], MAC_NOTHING);
+	r = (struct prog_run){ .frame = p.data, .len = p.len };
+	ok(!prog_run(&prog, &r) && r.verdict == XDP_PASS, "a queue without a record is no target");
+
+	memset(&p, 0, sizeof(p));
+	put_ethernet(&p, MAC_RSS, 0, ETH_P_ARP);
+	put_random(&p, 46);
+	set_rss(ANY_V4 | ANY_V6 | ANY_EX);
+	ok(packet_is(&p, ANY_V4 | ANY_V6 | ANY_EX, p.len),
+	   "Q-12 unhashable frames go to the default pair, without hash OOB");
+}
+
+static void random_packet(struct packet *p, const enum extension *ext, int n_ext)
+{
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, 50, 59 };
+	int tags = (int)(rnd() % 3);
+	enum extension any[8];
+	uint64_t mac = rnd() % 2 ? MAC_RSS : MAC_HASH;
+	uint32_t i;
+
+	memset(p, 0, sizeof(*p));
+	p->proto = protos[rnd() % ARRAY_SIZE(protos)];
+	for (i = 0; i < 16; i++) {
+		p->src[i] = (uint8_t)rnd();
+		p->dst[i] = (uint8_t)rnd();
+		p->ports[i % 4] = (uint8_t)rnd();
+	}
+	if (!ext && rnd() % 2) {
+		put_ethernet(p, mac, tags, ETH_P_IP);
+		put_ipv4(p, rnd() % 3 ? 0 : rnd() % 11,
+			 (uint16_t)(rnd() % 4 ? 0x4000 & rnd() : rnd() % 2 ? 0x2000 : rnd() & 0x1fff));
+		/* Don't-fragment is no fragment; and neither are three zeros. */
+		p->fragment = (p->data[p->l3 + 6] & 0x3f) || p->data[p->l3 + 7];
+		return;
+	}
+	if (!ext) {
+		n_ext = rnd() % 2 ? 0 : (int)(rnd() % ARRAY_SIZE(any));
+		for (i = 0; i < (uint32_t)n_ext; i++)
+			any[i] = rnd() % (FRAG + (rnd() % 4 == 0));
+		ext = any;
+	}
+	put_ethernet(p, mac, tags, ETH_P_IPV6);
+	put_ipv6(p, ext, n_ext);
+}
+
+static void test_random(void)
+{
+	bool good = true;
+	struct packet p;
+	uint16_t types;
+	uint32_t i, hashes = 0, ports = 0;
+
+	for (i = 0; good && i < RANDOM_PACKETS; i++) {
+		if (i % 200 == 0)
+			set_key(NULL);
+		types = rnd() % 4 ? (uint16_t)rnd() & 0x1ff : 0x1ff;
+		set_rss(types);
+		random_packet(&p, NULL, 0);
+		good = packet_is(&p, types, p.len);
+		hashes += expected(&p, types, p.len).type != 0;
+		ports += (expected(&p, types, p.len).type & ~(VMQ_HASH_IPV4 | VMQ_HASH_IPV6 |
+							      VMQ_HASH_IPV6_EX)) != 0;
+	}
+	ok(good, "H-1 %u random packets, keys and type sets agree with the definition",
+	   RANDOM_PACKETS);
+	ok(hashes > RANDOM_PACKETS / 4 && ports > RANDOM_PACKETS / 20,
+	   "of which %u have a hash, %u with ports", hashes, ports);
+}
+
+static void test_extensions(void)
+{
+	static const struct {
+		enum extension ext[8];
+		int n;
+		const char *title;
+	} chains[] = {
+		{ { FRAG }, 1, "H-5 an IPv6 fragment hashes addresses only" },
+		{ { HOP, DEST, ROUTE0, AUTH }, 4, "H-6 extension headers are skipped" },
+		{ { HOP, HOP, HOP, HOP, HOP, HOP }, 6, "H-6 up to six of them" },
+		{ { HOP, HOP, HOP, HOP, HOP, HOP, HOP }, 7, "H-6 with more there is no hash" },
+		{ { DEST_HOME }, 1, "H-7 the home address replaces the source" },
+		{ { DEST_HOME_LATE }, 1, "H-7 also behind another option" },
+		{ { DEST, DEST_HOME }, 2, "H-7 also in a second header" },
+		{ { DEST_BROKEN }, 1, "H-7 a broken option does not" },
+		{ { ROUTE2 }, 1, "H-7 the type 2 routing address replaces the destination" },
+		{ { ROUTE0 }, 1, "H-7 another routing type does not" },
+		{ { ROUTE2, DEST_HOME, FRAG }, 3, "H-7 both, in a fragment" },
+	};
+	static const uint16_t sets[] = { ANY_V6, ANY_EX, ANY_V6 | ANY_EX, VMQ_HASH_IPV6_EX,
+					 VMQ_HASH_TCP_IPV6_EX | VMQ_HASH_IPV6 };
+	struct packet p;
+	bool good;
+	size_t i, j, k;
+
+	set_key(NULL);
+	for (i = 0; i < ARRAY_SIZE(chains); i++) {
+		good = true;
+		for (j = 0; j < ARRAY_SIZE(sets); j++) {
+			set_rss(sets[j]);
+			for (k = 0; k < 20; k++) {
+				random_packet(&p, chains[i].ext, chains[i].n);
+				good &= packet_is(&p, sets[j], p.len);
+			}
+		}
+		ok(good, "%s", chains[i].title);
+	}
+}
+
+static void test_fragments(void)
+{
+	struct packet p;
+	bool good = true;
+	uint32_t i;
+
+	set_key(NULL);
+	set_rss(ANY_V4);
+	for (i = 0; i < 100; i++) {
+		memset(&p, 0, sizeof(p));
+		p.proto = i % 2 ? IPPROTO_TCP : IPPROTO_UDP;
+		put_ethernet(&p, MAC_RSS, 0, ETH_P_IP);
+		put_ipv4(&p, 0, (uint16_t)(i < 50 ? 0x2000 : i));
+		good &= packet_is(&p, ANY_V4, p.len);
+		good &= expected(&p, ANY_V4, p.len).type == VMQ_HASH_IPV4;
+	}
+	ok(good, "H-5 IPv4 fragments hash addresses only, the first one too");
+}
+
+/* Every packet cut at every length. */
+static void test_cut(void)
+{
+	static const uint16_t types = ANY_V4 | ANY_V6 | ANY_EX;
+	bool good = true;
+	struct packet p;
+	uint32_t i, len, count = 0;
+
+	set_key(NULL);
+	set_rss(types);
+	for (i = 0; good && i < 150; i++) {
+		random_packet(&p, NULL, 0);
+		for (len = p.l3; good && len < p.len; len++, count++)
+			good = packet_is(&p, types, len);
+	}
+	ok(good, "H-6 packets cut off anywhere (%u) have a hash only of what is whole", count);
+}
+
+static void test_broken(void)
+{
+	const char *why = NULL;
+	struct packet p;
+	struct prog_run r;
+	uint32_t i, j, n;
+
+	set_key(NULL);
+	set_rss(ANY_V4 | ANY_V6 | ANY_EX);
+	for (i = 0; !why && i < BROKEN_PACKETS; i++) {
+		random_packet(&p, NULL, 0);
+		n = rnd() % 6 + 1;
+		for (j = 0; j < n; j++)
+			p.data[p.l3 + rnd() % (p.len - p.l3)] = (uint8_t)rnd();
+		why = run_packet(&p, p.l3 + rnd() % (p.len - p.l3 + 1), &r);
+	}
+	ok(!why, "H-6 %u broken packets are redirected all the same, hashed or not", BROKEN_PACKETS);
+	if (why)
+		diag("%s", why);
+
+	vector_packet(&p, &vectors[0], MAC_RSS);
+	p.data[p.l3] = 0x65;
+	ok(!run_packet(&p, p.len, &r) && !r.oob.hash_type, "IPv4 with another version has no hash");
+	p.data[p.l3] = 0x44;
+	ok(!run_packet(&p, p.len, &r) && !r.oob.hash_type, "nor with a header below 20 bytes");
+	p.data[p.l3] = 0x45;
+	p.data[p.l3 + 2] = 0;
+	p.data[p.l3 + 3] = 19;
+	ok(!run_packet(&p, p.len, &r) && !r.oob.hash_type, "nor with a total length below that");
+	vector_packet(&p, &vectors[5], MAC_RSS);
+	p.data[p.l3] = 0x40;
+	ok(!run_packet(&p, p.len, &r) && !r.oob.hash_type, "IPv6 with another version has no hash");
+}
+
+/* Half of an update is never used: `sel` moves both parameters and key. */
+static void test_update(void)
+{
+	struct packet p;
+	struct prog_run r;
+	uint32_t sel;
+
+	set_key(known_key);
+	set_rss(ANY_V4);
+	vector_packet(&p, &vectors[0], MAC_RSS);
+	sel = prog.rss[Q_RSS].sel;
+	memset(&prog.toeplitz[Q_RSS].key[!sel], 0xff, sizeof(prog.toeplitz[Q_RSS].key[0]));
+	memset(&prog.rss[Q_RSS].params[!sel], 0xff, sizeof(prog.rss[Q_RSS].params[0]));
+	ok(!run_packet(&p, p.len, &r) && r.oob.hash == vectors[0].tcp,
+	   "Q-15 frames do not look at the half that is being written");
+	set_rss(VMQ_HASH_IPV4);
+	ok(prog.rss[Q_RSS].sel == !sel && !run_packet(&p, p.len, &r) && r.oob.hash == vectors[0].ip,
+	   "H-10 the newest settings replace the earlier ones");
+}
+
+static int setup(void)
+{
+	static const struct {
+		uint64_t mac;
+		uint16_t queue, slot;
+		uint8_t  target, flags;
+	} filters[] = {
+		{ MAC_RSS, Q_RSS, 0, VMQ_TARGET_RSS, 0 },
+		{ MAC_HASH, Q_HASH, SLOT_HASH, VMQ_TARGET_SLOT, VMQ_FIB_F_HASH },
+		{ MAC_BARE, Q_HASH, SLOT_HASH, VMQ_TARGET_SLOT, 0 },
+		{ MAC_NOTHING, Q_NOTHING, 0, VMQ_TARGET_RSS, 0 },
+	};
+	uint32_t i;
+	int rc;
+
+	rc = prog_open(&prog, 1, 1792);
+	for (i = 1; !rc && i < PROG_SLOTS; i++)
+		rc = prog_socket(&prog, i, 0);
+	for (i = 0; !rc && i < ARRAY_SIZE(filters); i++)
+		rc = fib_set(prog.fib, VMQ_FIB_KEY(filters[i].mac, VMQ_RULE_ANY),
+			     VMQ_FIB_VALUE(filters[i].target, filters[i].flags, filters[i].queue,
+					   filters[i].slot));
+	params.mask = ENTRIES - 1;
+	params.fallback = SLOT_FALLBACK;
+	for (i = 0; i < ENTRIES; i++)
+		params.table[i] = (uint16_t)(i + 1);
+	return rc;
+}
+
+int main(void)
+{
+	const char *why = prog_setup();
+	int rc;
+
+	if (why) {
+		skip(why, "the program hashes frames");
+		return unit_done();
+	}
+	rc = setup();
+	if (!is_int(rc, 0, "the program loads"))
+		return unit_done();
+	test_vectors();
+	test_choices();
+	test_extensions();
+	test_fragments();
+	test_random();
+	test_cut();
+	test_broken();
+	test_update();
+	prog_close(&prog);
+	return unit_done();
+}
