@@ -29,6 +29,7 @@ static struct {
 	struct server *server;
 	struct request *held[HELD_MAX];	/* of method "later" */
 	int n_held;
+	bool answer_held;		/* "echo" answers them first */
 	uint64_t gone[512];		/* ids of clients that left */
 	int n_gone;
 	int calls;
@@ -41,6 +42,8 @@ static void rig_echo(void *service, struct request *r)
 {
 	(void)service;
 	rig.calls++;
+	while (rig.answer_held && rig.n_held)
+		request_reply(rig.held[--rig.n_held], json_object());
 	request_reply(r, json_incref(r->params));
 }
 
