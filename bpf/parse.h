@@ -48,10 +48,10 @@ static __always_inline __u16 frame_rule(__be16 proto, __u16 tci, bool second)
  * The packet is read with wide unaligned loads, which the verifier allows where
  * the machine has them (x86-64, arm64).
  */
-static __always_inline bool frame_parse(struct frame *f, const void *data, const void *end,
+static __always_inline bool frame_parse(struct frame *f, const __u8 *data, const __u8 *end,
 					struct nic_tag nic)
 {
-	const void *next = data + ETH_HLEN;
+	const __u8 *next = data + ETH_HLEN;
 	__be16 outer = nic.proto;
 	bool second;
 

@@ -64,7 +64,7 @@ static const struct {
 static struct prog prog;
 static uint32_t ifindex;
 
-/* ---- frames ---------------------------------------------------------------------------- */
+/* ---- frames --------------------------------------------------------- */
 
 struct tag {
 	uint16_t proto, tci;
@@ -99,7 +99,7 @@ static uint32_t build(uint64_t mac, const struct tag *tags, int n)
 	return (uint32_t)(p + 2 - frame);
 }
 
-/* ---- expectations ------------------------------------------------------------------------ */
+/* ---- expectations --------------------------------------------------- */
 
 struct counters {
 	uint64_t adapter[sizeof(struct vmq_adapter_stats) / 8];
@@ -203,7 +203,7 @@ static void check(uint32_t len, uint32_t rxq, struct expect e, const char *title
 	check(hlen_ + 46, 0, e, title);						\
 } while (0)
 
-/* ---- tests -------------------------------------------------------------------------------- */
+/* ---- tests ---------------------------------------------------------- */
 
 static void test_rules(void)
 {
@@ -492,7 +492,7 @@ static void test_rx_queues(void)
 	ifindex = 0;
 }
 
-/* ---- tags that the NIC took out: the parser alone ----------------------------------------------- */
+/* ---- tags that the NIC took out: the parser alone ------------------- */
 
 static void test_nic_tags(void)
 {
@@ -539,7 +539,7 @@ static void test_runts(void)
 	ok(!bad, "runts of 0 to 13 bytes are malformed");
 }
 
-/* ---- all ---------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------ */
 
 static int setup(void)
 {

@@ -13,7 +13,7 @@
 #include "common/util.h"
 #include "unit.h"
 
-/* ---- what bpf/fib.h needs ------------------------------------------------------ */
+/* ---- what bpf/fib.h needs ------------------------------------------- */
 
 static struct vmq_fib_bucket *table;
 static uint64_t ctl;
@@ -34,7 +34,7 @@ struct frame {
 #include "../../bpf/fib.h"
 #pragma GCC diagnostic pop
 
-/* ---- common ---------------------------------------------------------------------- */
+/* ---- common --------------------------------------------------------- */
 
 #define TABLE_BYTES	(2UL * VMQ_FIB_BUCKETS * sizeof(struct vmq_fib_bucket))
 #define HALF_SLOTS	(VMQ_FIB_BUCKETS * VMQ_FIB_WAYS)
@@ -86,7 +86,7 @@ static uint32_t look(uint64_t key)
 	return fib_lookup(load_acquire(&ctl), key);
 }
 
-/* ---- one by one ------------------------------------------------------------------- */
+/* ---- one by one ----------------------------------------------------- */
 
 static void test_basics(void)
 {
@@ -174,7 +174,7 @@ static void test_transactions(void)
 	fib_close(f);
 }
 
-/* ---- against a model ---------------------------------------------------------------- */
+/* ---- against a model ------------------------------------------------ */
 
 #define UNIVERSE 3000
 
@@ -264,7 +264,7 @@ static void test_model(void)
 	fib_close(f);
 }
 
-/* ---- full ------------------------------------------------------------------------------ */
+/* ---- full ----------------------------------------------------------- */
 
 static uint64_t seq_key(uint32_t i)	{ return VMQ_FIB_KEY(MAC + i, 0); }
 static uint64_t vlan_key(uint32_t i)	{ return VMQ_FIB_KEY(MAC + i / 4094, i % 4094 + 1); }
@@ -346,7 +346,7 @@ static void test_churn(void)
 	fib_close(f);
 }
 
-/* ---- under readers ----------------------------------------------------------------------- */
+/* ---- under readers -------------------------------------------------- */
 
 #define READERS		2
 #define KEYS		512	/* the upper half of them is never deleted */

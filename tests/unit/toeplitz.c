@@ -65,7 +65,7 @@ static uint32_t slow_toeplitz(const uint8_t *in, uint32_t len)
 	return hash;
 }
 
-/* ---- packets ------------------------------------------------------------------------------ */
+/* ---- packets -------------------------------------------------------- */
 
 struct packet {
 	uint8_t  data[1024];
@@ -246,7 +246,7 @@ static void put_ipv6(struct packet *p, const enum extension *ext, int n)
 	put_transport(p);
 }
 
-/* ---- what should come out ------------------------------------------------------------------- */
+/* ---- what should come out ------------------------------------------- */
 
 struct hashed {
 	uint16_t type;		/* 0: no hash */
@@ -342,7 +342,7 @@ static bool packet_is(const struct packet *p, uint16_t types, uint32_t len)
 	return !why;
 }
 
-/* ---- tests ---------------------------------------------------------------------------------- */
+/* ---- tests ---------------------------------------------------------- */
 
 static const struct vector {
 	int version;

@@ -23,7 +23,7 @@
 
 static const struct {
 	const char *name;
-	signed char next[QUEUE_STATES];
+	short next[QUEUE_STATES];
 } events[QUEUE_EVENTS] = {
 	/*			  name		     UND  ALL  SET  RUN  PAU  STP  FRE */
 	[QUEUE_EV_ALLOCATE]	= { "allocate",	   { ALL, NO,  NO,  NO,  NO,  NO,  NO  } },
