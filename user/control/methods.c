@@ -14,18 +14,16 @@
 #include "common/parse.h"
 #include "common/util.h"
 #include "control/apply.h"
-#include "control/queue.h"
+#include "control/methods.h"
 #include "control/report.h"
+#include "control/rss.h"
 
-#define PARAM(n, t, req, h) { .name = n, .type = t, .required = req, .help = h }
-#define PARAM_END { .name = NULL }
-
-static struct actor actor_of(const struct request *r)
+struct actor actor_of(const struct request *r)
 {
 	return (struct actor){ .uid = r->uid, .client_id = r->client_id };
 }
 
-static void reply_result(struct request *r, json_t *result)
+void reply_result(struct request *r, json_t *result)
 {
 	if (result) {
 		request_reply(r, result);
@@ -54,11 +52,7 @@ static const char *str(const struct request *r, const char *key)
 	return json_string_value(json_object_get(r->params, key));
 }
 
-/*
- * The queue that a request is about. NULL: the request has been answered, or
- * waits for the queue's operation and will come again.
- */
-static struct queue *queue_of(struct service *s, struct request *r, const char *name, bool change)
+struct queue *queue_of(struct service *s, struct request *r, const char *name, bool change)
 {
 	struct actor who = actor_of(r);
 	struct queue *q = queue_find(s, name);
@@ -106,12 +100,12 @@ static int read_macs(const json_t *list, struct vmq_queue_record *rec, struct vm
 	return 0;
 }
 
-static int read_cpus(const json_t *list, uint16_t *cpu, int max, struct vmq_err *err)
+int read_cpus(const json_t *list, uint16_t *cpu, int max, struct vmq_err *err)
 {
 	size_t i, n = json_array_size(list);
 
 	if (n > (size_t)max)
-		return vmq_err(err, -EINVAL, "%zu CPUs for at most %d pairs", n, max);
+		return vmq_err(err, -EINVAL, "%zu CPUs, but there can be %d at most", n, max);
 	for (i = 0; i < n; i++) {
 		json_int_t v = json_integer_value(json_array_get(list, i));
 
@@ -179,10 +173,6 @@ static int read_queue(const struct request *r, struct vmq_queue_record *rec, str
 	rc = read_range(r, "pairs", 1, VMQ_PAIRS_MAX, 1, &pairs, err);
 	if (rc)
 		return rc;
-	if (pairs > 1)
-		return vmq_err(err, -EOPNOTSUPP,
-			       "queues of several pairs need receive-side scaling, which this "
-			       "version does not have yet");
 	if (n > pairs)
 		return vmq_err(err, -EINVAL, "%d CPUs for %d pair%s", n, (int)pairs,
 			       pairs == 1 ? "" : "s");
@@ -219,12 +209,14 @@ static const struct param queue_params[] = {
 	PARAM_END,
 };
 
-static int allocate_from(struct service *s, struct request *r, struct queue **q)
+static int allocate_from(struct service *s, struct request *r, bool rss, struct queue **q)
 {
 	struct vmq_queue_record rec;
 	int rc;
 
 	rc = read_queue(r, &rec, &r->err);
+	if (rss && rec.pairs > 1)
+		rec.flags |= VMQ_QUEUE_F_RSS;
 	if (!rc)
 		rc = queue_allocate(s, &rec, false, q, &r->err);
 	if (!rc && json_is_true(json_object_get(r->params, "attached")))
@@ -235,7 +227,7 @@ static int allocate_from(struct service *s, struct request *r, struct queue **q)
 static void queue_alloc(void *service, struct request *r)
 {
 	struct queue *q;
-	int rc = allocate_from(service, r, &q);
+	int rc = allocate_from(service, r, false, &q);
 
 	if (rc)
 		request_fail(r, rc);
@@ -252,7 +244,10 @@ static void add_undone(struct queue *q, void *arg)
 	request_fail(r, r->err.code);
 }
 
-/* allocate -> filters -> complete; all of it or nothing. */
+/*
+ * allocate -> filters -> complete; all of it or nothing. Who asks for several
+ * pairs wants them used: RSS is on.
+ */
 static void queue_add(void *service, struct request *r)
 {
 	struct service *s = service;
@@ -260,7 +255,7 @@ static void queue_add(void *service, struct request *r)
 	struct queue *q;
 	int rc, i;
 
-	rc = allocate_from(s, r, &q);
+	rc = allocate_from(s, r, true, &q);
 	if (rc) {
 		request_fail(r, rc);
 		return;
@@ -407,7 +402,8 @@ static void queue_resume(void *service, struct request *r)
 
 static const struct param set_params[] = {
 	PARAM("name", PARAM_STRING, true, "name or id of the queue"),
-	PARAM("cpus", PARAM_INTS, false, "CPU of each pair"),
+	PARAM("cpus", PARAM_INTS, false, "CPUs to spread over; the first is primary and default"),
+	PARAM("pairs", PARAM_INT, false, "queue pairs"),
 	PARAM("vlan", PARAM_STRING, false, "untagged, any, or a VLAN id"),
 	PARAM("trust", PARAM_BOOL, false, "do not check what the guest sends"),
 	PARAM("new_name", PARAM_STRING, false, "new name"),
@@ -416,52 +412,108 @@ static const struct param set_params[] = {
 	PARAM_END,
 };
 
-/* Only what is named changes, and all of it or nothing. */
-static int change_queue(struct service *s, struct request *r, struct queue *q)
-{
-	json_t *cpus = json_object_get(r->params, "cpus");
-	json_t *trust = json_object_get(r->params, "trust");
-	uint16_t cpu[VMQ_PAIRS_MAX], before[VMQ_PAIRS_MAX], rule = q->rec.rule;
-	const char *name = str(r, "new_name");
-	bool trusts = trust ? json_is_true(trust) : !!(q->rec.flags & VMQ_QUEUE_F_TRUST);
+/* What can be refused without trying. */
+struct queue_change {
+	uint16_t rule, cpu[VMQ_PAIRS_MAX];
+	bool trust;
 	char vm[VMQ_NAME_MAX];
-	json_int_t weight;
-	int rc, n = 0;
+	json_int_t weight, pairs;
+	int n_cpus;
+};
 
-	/* What can be refused comes first. */
-	strcpy(vm, q->rec.vm);
+static int read_queue_change(struct service *s, struct request *r, const struct queue *q,
+			     struct queue_change *c)
+{
+	const json_t *cpus = json_object_get(r->params, "cpus");
+	const json_t *trust = json_object_get(r->params, "trust");
+	const char *name = str(r, "new_name");
+	int rc;
+
+	*c = (struct queue_change){
+		.rule = q->rec.rule,
+		.trust = trust ? json_is_true(trust) : !!(q->rec.flags & VMQ_QUEUE_F_TRUST),
+	};
+	strcpy(c->vm, q->rec.vm);
 	if ((rc = queue_may_set(q, &r->err)) ||
-	    (rc = read_range(r, "weight", 0, 100, q->rec.weight, &weight, &r->err)) ||
-	    (rc = read_word(r, "vm", vm, sizeof(vm), &r->err)))
+	    (rc = read_range(r, "weight", 0, 100, q->rec.weight, &c->weight, &r->err)) ||
+	    (rc = read_range(r, "pairs", 1, VMQ_PAIRS_MAX, q->rec.pairs, &c->pairs, &r->err)) ||
+	    (rc = read_word(r, "vm", c->vm, sizeof(c->vm), &r->err)))
 		return rc;
 	if (str(r, "vlan"))
-		rc = parse_rule(str(r, "vlan"), &rule, &r->err);
+		rc = parse_rule(str(r, "vlan"), &c->rule, &r->err);
 	if (!rc && name && strcmp(name, q->rec.name))
 		rc = queue_check_name(s, name, &r->err);
+	if (rc || !cpus)
+		return rc;
+	c->n_cpus = read_cpus(cpus, c->cpu, VMQ_PAIRS_MAX, &r->err);
+	if (!c->n_cpus)
+		return vmq_err(&r->err, -EINVAL, "an empty list of CPUs");
+	return MIN(c->n_cpus, 0);
+}
+
+static void queue_changed(struct queue *q, void *arg)
+{
+	reply_result(arg, report_queue(q));
+}
+
+/*
+ * Pairs and CPUs, in the order that keeps the one enough for the other: more pairs
+ * before, fewer pairs after (Q-16). @before: to go back to.
+ */
+static int change_cpus(struct queue *q, const struct queue_change *c,
+		       struct vmq_queue_record *before, struct vmq_err *err)
+{
+	int rc = 0;
+
+	*before = q->rec;
+	if (c->pairs > q->rec.pairs)
+		rc = queue_set_pairs(q, c->pairs, NULL, NULL, err);
+	if (!rc && c->n_cpus) {
+		rc = queue_set_cpus(q, c->cpu, c->n_cpus, err);
+		if (rc && q->rec.pairs != before->pairs)
+			queue_set_pairs(q, before->pairs, NULL, NULL, NULL);
+	}
+	return rc;
+}
+
+static void change_cpus_back(struct queue *q, const struct vmq_queue_record *before)
+{
+	struct vmq_queue_record next = *before;
+
+	next.pairs = q->rec.pairs;
+	queue_rss_apply(q, &next, NULL);
+	if (before->pairs != q->rec.pairs)
+		queue_set_pairs(q, before->pairs, NULL, NULL, NULL);
+}
+
+/* Only what is named changes, and all of it or nothing. 1: goes on. */
+static int change_queue(struct service *s, struct request *r, struct queue *q)
+{
+	struct vmq_queue_record before;
+	struct queue_change c;
+	int rc;
+
+	rc = read_queue_change(s, r, q, &c);
+	if (!rc)
+		rc = change_cpus(q, &c, &before, &r->err);
 	if (rc)
 		return rc;
-	if (cpus) {
-		n = read_cpus(cpus, cpu, VMQ_PAIRS_MAX, &r->err);
-		if (n < 0)
-			return n;
-		memcpy(before, q->rec.cpu, sizeof(before));
-		rc = queue_set_cpus(q, cpu, n, &r->err);
-		if (rc)
-			return rc;
+	if (c.pairs < q->rec.pairs)
+		rc = queue_check_pairs(q, c.pairs, &r->err);
+	if (!rc && (json_object_get(r->params, "trust") || c.rule != q->rec.rule))
+		rc = queue_set_policy(q, c.rule, c.trust, &r->err);
+	if (rc) {
+		change_cpus_back(q, &before);
+		return rc;
 	}
-	if (trust || rule != q->rec.rule) {
-		rc = queue_set_policy(q, rule, trusts, &r->err);
-		if (rc) {
-			if (cpus)
-				queue_set_cpus(q, before, n, NULL);
-			return rc;
-		}
-	}
-	if (name)
-		strcpy(q->rec.name, name);
-	strcpy(q->rec.vm, vm);
-	q->rec.weight = weight;
-	return queue_save(q, &r->err);
+	if (str(r, "new_name"))
+		strcpy(q->rec.name, str(r, "new_name"));
+	strcpy(q->rec.vm, c.vm);
+	q->rec.weight = c.weight;
+	rc = queue_save(q, &r->err);
+	if (rc || c.pairs == q->rec.pairs)
+		return rc;
+	return queue_set_pairs(q, c.pairs, queue_changed, r, &r->err);
 }
 
 static void queue_set(void *service, struct request *r)
@@ -469,12 +521,12 @@ static void queue_set(void *service, struct request *r)
 	struct queue *q = queue_of(service, r, str(r, "name"), true);
 	int rc;
 
-	if (!q)
+	if (!q || queue_settling(q, r))
 		return;
 	rc = change_queue(service, r, q);
-	if (rc)
+	if (rc < 0)
 		request_fail(r, rc);
-	else
+	else if (!rc)
 		reply_result(r, report_queue(q));
 }
 
@@ -747,6 +799,9 @@ const struct method service_methods[] = {
 	{ "queue.pause", queue_pause, name_params, true, "the VM is paused: deliver nothing" },
 	{ "queue.resume", queue_resume, name_params, true, "the VM runs again" },
 	{ "queue.set", queue_set, set_params, true, "change a live queue" },
+	{ "rss.show", rss_show, name_params, false, "receive-side scaling of a queue" },
+	{ "rss.set", rss_set, rss_set_params, true, "change it" },
+	{ "rss.move", rss_move, rss_move_params, true, "move entries of tables to other CPUs" },
 	{ "filter.list", filter_list, queue_filter_params, false, "filters, of one queue or all" },
 	{ "filter.add", filter_add, filter_add_params, true, "set filters" },
 	{ "filter.del", filter_del, filter_del_params, true, "clear a filter" },

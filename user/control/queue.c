@@ -19,6 +19,7 @@
 #include "common/parse.h"
 #include "common/util.h"
 #include "control/events.h"
+#include "control/rss.h"
 #include "control/teardown.h"
 
 #define RING_MIN 64u
@@ -254,7 +255,7 @@ static int open_channel(struct queue *q, bool adopt, struct channel **ch, struct
 	struct channel_config cfg = {
 		.queue = q->rec.name,
 		.mac = q->rec.n_macs ? q->rec.mac[0] : NULL,
-		.pairs = q->rec.pairs,
+		.pairs = q->rec.channel_pairs,
 		.mtu = MIN(s->info->dev.mtu, carries),
 		.adopt = adopt,
 		.event = channel_event,
@@ -302,7 +303,15 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 		goto err_free;
 	q->id = q->rec.id = rc;
 	q->rec.flags &= ~VMQ_QUEUE_F_COMPLETE;
-	rc = pick_cpus(s, &q->rec, q->id, err);
+	if (!adopt) {
+		rc = pick_cpus(s, &q->rec, q->id, err);
+		if (!rc)
+			rc = rss_init(&q->rec, err);
+		if (rc)
+			goto err_free;
+	}
+	q->width = rss_width(s, &q->rec);
+	rc = rss_place_new(q, err);
 	if (rc)
 		goto err_free;
 	rc = open_channel(q, adopt, &ch, err);
@@ -311,9 +320,10 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 
 	port = (struct port_config){
 		.id = q->id, .name = q->rec.name, .channel = ch, .rule = q->rec.rule,
-		.trust = q->rec.flags & VMQ_QUEUE_F_TRUST, .pairs = q->rec.pairs,
+		.trust = q->rec.flags & VMQ_QUEUE_F_TRUST, .pairs = q->width,
+		.channel_pairs = q->rec.channel_pairs,
 	};
-	memcpy(port.cpu, q->rec.cpu, sizeof(port.cpu));
+	memcpy(port.cpu, q->place.cpu, sizeof(port.cpu));
 	rc = port_open(&q->port, s->datapath, &port, err);
 	if (rc) {
 		if (ch)
@@ -350,31 +360,54 @@ err_free:
 
 /* ---- complete ---------------------------------------------------------- */
 
-static int slots_take(struct queue *q, struct vmq_err *err)
+int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err)
 {
 	struct service *s = q->service;
-	uint32_t slot, n = 0;
+	uint16_t before = q->n_slots;
+	uint32_t slot;
 
-	for (slot = 0; slot < s->cfg.attach.slots && n < q->rec.pairs; slot++) {
+	for (slot = 0; slot < s->cfg.attach.slots && q->n_slots < n; slot++) {
 		if (s->slot_used[slot])
 			continue;
 		s->slot_used[slot] = true;
-		q->slot[n++] = slot;
+		q->slot[q->n_slots++] = slot;
 		attach_slot_clear(s->attachment, slot);
 	}
-	if (n == q->rec.pairs)
+	if (q->n_slots == n)
 		return 0;
-	while (n)
-		s->slot_used[q->slot[--n]] = false;
+	queue_slots_give(q, before);
 	return vmq_err(err, -ENOBUFS, "no socket slots are left for queue %s", q->rec.name);
 }
 
-void queue_slots_release(struct queue *q)
+static void add_slot(struct queue *q, uint16_t slot, struct vmq_slot_stats *sum)
+{
+	struct vmq_slot_stats one;
+
+	if (attach_slot_stats(q->service->attachment, slot, &one))
+		return;
+	sum->redirected += one.redirected;
+	sum->bytes += one.bytes;
+	sum->too_big += one.too_big;
+	sum->to_host += one.to_host;
+}
+
+void queue_slots_give(struct queue *q, uint16_t keep)
+{
+	while (q->n_slots > keep) {
+		uint16_t slot = q->slot[--q->n_slots];
+
+		add_slot(q, slot, &q->past);
+		q->service->slot_used[slot] = false;
+	}
+}
+
+void queue_slot_stats(struct queue *q, struct vmq_slot_stats *sum)
 {
 	int i;
 
-	for (i = 0; i < q->rec.pairs; i++)
-		q->service->slot_used[q->slot[i]] = false;
+	*sum = q->past;
+	for (i = 0; i < q->n_slots; i++)
+		add_slot(q, q->slot[i], sum);
 }
 
 uint32_t queue_ring(const struct queue *q)
@@ -388,7 +421,14 @@ uint32_t queue_fib_value(const struct queue *q)
 {
 	uint32_t flags = q->rec.rule == VMQ_RULE_ANY ? 0 : VMQ_FIB_F_STRIP;
 
-	return VMQ_FIB_VALUE(VMQ_TARGET_SLOT, flags, q->id, q->slot[0]);
+	int i;
+
+	if (queue_rss_on(q))
+		return VMQ_FIB_VALUE(VMQ_TARGET_RSS, flags, q->id, 0);
+	/* One pair serves: that of the primary, or of the only CPU in the table. */
+	for (i = 0; i < q->width && !q->place.serves[i];)
+		i++;
+	return VMQ_FIB_VALUE(VMQ_TARGET_SLOT, flags, q->id, q->slot[i]);
 }
 
 int queue_complete(struct queue *q, struct vmq_err *err)
@@ -402,7 +442,7 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 			       "queue %s has weight 0: its frames stay on queue 0 until "
 			       "'vmqctl queue set %s --weight' gives it one",
 			       q->rec.name, q->rec.name);
-	rc = slots_take(q, err);
+	rc = queue_slots_take(q, q->width, err);
 	if (rc)
 		return rc;
 	rc = port_rings_open(q->port, q->slot, queue_ring(q), err);
@@ -412,6 +452,7 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 	rc = queue_save(q, err);
 	if (rc)
 		goto err_rings;
+	queue_rss_publish(q);
 	if (next == QUEUE_RUNNING) {
 		rc = filters_activate(q->service->filters, q->id, queue_fib_value(q), err);
 		if (rc)
@@ -425,7 +466,7 @@ err_rings:
 	queue_save(q, NULL);
 	port_rings_close(q->port);
 err_slots:
-	queue_slots_release(q);
+	queue_slots_give(q, 0);
 	return rc;
 }
 
@@ -488,33 +529,27 @@ int queue_may_set(const struct queue *q, struct vmq_err *err)
 	return MIN(next, 0);
 }
 
+/*
+ * The queue's CPUs: the first is primary and default, and the table is spread
+ * over all. Settings that are kept for later follow, too.
+ */
 int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *err)
 {
-	uint16_t before[VMQ_PAIRS_MAX];
-	int i, rc = 0;
+	struct vmq_queue_record next = q->rec;
+	int i, rc;
 
-	if (n != q->rec.pairs)
-		return vmq_err(err, -EINVAL, "queue %s has %u pair%s: name as many CPUs",
+	if (n < 1 || n > q->rec.pairs)
+		return vmq_err(err, -EINVAL, "queue %s has %u pair%s: name that many CPUs or fewer",
 			       q->rec.name, q->rec.pairs, q->rec.pairs == 1 ? "" : "s");
-	memcpy(before, q->rec.cpu, sizeof(before));
-	for (i = 0; i < n && !rc; i++) {
+	for (i = 0; i < n; i++)
 		if (!datapath_worker(q->service->datapath, cpu[i]))
-			rc = vmq_err(err, -EINVAL,
-				     "CPU %u has no worker here: choose from those of --cpus",
-				     cpu[i]);
-		else
-			rc = port_set_cpu(q->port, i, cpu[i], err);
-		if (!rc)
-			q->rec.cpu[i] = cpu[i];
-	}
-	if (!rc)
-		rc = queue_save(q, err);
-	if (!rc)
-		return 0;
-	while (i-- > 0)
-		if (q->rec.cpu[i] != before[i] && !port_set_cpu(q->port, i, before[i], NULL))
-			q->rec.cpu[i] = before[i];
-	return rc;
+			return vmq_err(err, -EINVAL,
+				       "CPU %u has no worker here: choose from those of --cpus",
+				       cpu[i]);
+	next.rss_primary = next.rss_default = cpu[0];
+	rss_spread(&next, cpu, n, MAX(next.rss_entries, roundup_pow2(n)));
+	rc = queue_rss_check(q, &next, err);
+	return rc ? rc : queue_rss_apply(q, &next, err);
 }
 
 /*

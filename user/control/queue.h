@@ -16,6 +16,7 @@
 #ifndef VMQ_QUEUE_H
 #define VMQ_QUEUE_H
 
+#include "adapter/rss_plan.h"
 #include "control/service.h"
 
 #define DRAIN_TIMEOUT_MS 200	/* unless the caller says otherwise */
@@ -23,6 +24,7 @@
 /* A verb under way. Lives in the queue; one at a time. */
 struct operation {
 	bool	 free;		/* ends with the queue freed, not Paused */
+	uint16_t narrow;	/* ends with so many receiving pairs; 0: no such thing */
 	uint64_t began_ns;
 	struct barrier_request barrier;
 	struct port_drain drain;
@@ -40,6 +42,12 @@ struct queue {
 	struct port *port;
 	char	*channel_lost;	/* why a restart could not open the channel, or NULL */
 	uint16_t slot[VMQ_PAIRS_MAX];
+	uint16_t n_slots;	/* held; by the receiving pairs */
+	uint16_t width;		/* pairs that receive: rec.pairs, or fewer (control/rss.h) */
+	struct rss_place place;	/* where the pairs are */
+	struct vmq_slot_stats past;	/* what slots counted that were given up */
+	struct barrier_request settle;
+	bool	 settling;	/* frames may still read the RSS half that was left */
 	bool	 busy;		/* `op` is under way */
 	bool	 doomed;	/* its client left: delete when `op` is over */
 	struct operation op;
@@ -121,6 +129,8 @@ void service_address_del(struct service *s, const uint8_t mac[6]);
 
 /* Deferred: true if @r waits for the operation of @q and will be called again. */
 bool queue_defer(struct queue *q, struct request *r);
+/* The same until RSS parameters may be written again: 8 to 16 ms at most. */
+bool queue_settling(struct queue *q, struct request *r);
 
 /* Events to monitors. */
 void queue_announce(struct queue *q, const char *event);

@@ -11,6 +11,7 @@
 
 #include "common/parse.h"
 #include "common/util.h"
+#include "control/rss.h"
 #include "control/teardown.h"
 
 static bool may_see(const struct queue *q, const struct actor *who)
@@ -65,11 +66,13 @@ static json_t *queue_json(struct queue *q)
 		      "id", (int)q->id, "name", q->rec.name, "vm", q->rec.vm, "state",
 		      state_operational_name(q->state), "phase", state_name(q->state), "macs", macs,
 		      "vlan", vlan_json(q->rec.rule), "pairs", (int)q->rec.pairs, "cpus",
-		      ints(q->rec.cpu, q->rec.pairs), "channel", q->rec.channel, "trust",
+		      ints(q->place.cpu, q->width), "channel", q->rec.channel, "trust",
 		      !!(q->rec.flags & VMQ_QUEUE_F_TRUST), "paused",
 		      !!(q->rec.flags & VMQ_QUEUE_F_PAUSED), "ring", (int)queue_ring(q), "weight",
 		      (int)q->rec.weight, "filters", (int)filters_of(q->service->filters, q->id),
 		      "owner", (int)q->rec.owner);
+	if (o)
+		json_object_set_new(o, "rss", json_boolean(queue_rss_on(q)));
 	if (o && q->channel_lost)
 		json_object_set_new(o, "channel_lost", json_string(q->channel_lost));
 	if (o && q->client_id)
@@ -144,13 +147,14 @@ json_t *report_queue(struct queue *q)
 	json_t *o = queue_json(q), *pairs = json_array();
 	int i;
 
-	for (i = 0; i < q->rec.pairs; i++) {
+	for (i = 0; i < q->place.pairs; i++) {
 		struct port_pair_stats ps;
 
 		port_get_pair_stats(q->port, i, &ps);
 		json_array_append_new(pairs,
-				      json_pack("{s:i, s:i, s:I, s:I, s:I}", "pair", i, "cpu",
-						(int)ps.cpu, "delivered",
+				      json_pack("{s:i, s:i, s:b, s:I, s:I, s:I}", "pair", i, "cpu",
+						(int)ps.cpu, "receives",
+						q->place.serves[i], "delivered",
 						(json_int_t)ps.delivered, "switched",
 						(json_int_t)ps.switched, "tx_frames",
 						(json_int_t)ps.tx_frames));
@@ -252,20 +256,11 @@ static json_t *counters(const struct stat_desc *table, const void *from)
 
 static json_t *queue_stats(struct queue *q)
 {
-	struct vmq_slot_stats sum = { 0 }, one;
+	struct vmq_slot_stats sum;
 	struct port_stats ps;
-	int i;
 
 	/* BPF's counters first: a frame counted later only adds to in_flight. */
-	if (port_has_rings(q->port))
-		for (i = 0; i < q->rec.pairs; i++) {
-			if (attach_slot_stats(q->service->attachment, q->slot[i], &one))
-				continue;
-			sum.redirected += one.redirected;
-			sum.bytes += one.bytes;
-			sum.too_big += one.too_big;
-			sum.to_host += one.to_host;
-		}
+	queue_slot_stats(q, &sum);
 	port_get_stats(q->port, &sum, &ps);
 	return json_pack("{s:i, s:s, s:s, s:o}", "id", (int)q->id, "name", q->rec.name, "state",
 			 state_operational_name(q->state), "stats", counters(port_stat_table, &ps));

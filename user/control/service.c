@@ -257,6 +257,9 @@ static int open_adapter(struct service *s, struct vmq_err *err)
 		rc = filters_open(&s->filters, s->attachment, s->fib);
 	if (rc)
 		return vmq_err_sys(err, rc, "cannot build the FIB");
+	rc = rss_map_open(&s->rss, s->info->rss_fd, s->info->toeplitz_fd, s->cfg.attach.queues, err);
+	if (rc)
+		return rc;
 	rc = netdev_addrs_open(&s->addrs, s->info->dev.ifindex, err);
 	if (!rc)
 		rc = netdev_watch_open(&s->watch, s->info->dev.ifindex, err);
@@ -380,6 +383,7 @@ void service_close(struct service *s)
 	netdev_watch_close(s->watch);
 	netdev_addrs_close(s->addrs);
 	filters_close(s->filters);
+	rss_map_close(s->rss);
 	barrier_close(s->barrier);
 	fib_close(s->fib);
 	if (s->attachment)

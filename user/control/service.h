@@ -22,6 +22,7 @@
 #include "adapter/filters.h"
 #include "adapter/netdev.h"
 #include "adapter/place.h"
+#include "adapter/rss_map.h"
 #include "adapter/state.h"
 #include "common/err.h"
 #include "control/server.h"
@@ -48,6 +49,7 @@ struct service {
 	const struct attach_info *info;
 	struct fib *fib;
 	struct filters *filters;
+	struct rss_map *rss;
 	struct barrier *barrier;
 	struct netdev_addrs *addrs;
 	struct netdev_watch *watch;

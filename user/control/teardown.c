@@ -24,21 +24,79 @@
 #include "common/log.h"
 #include "common/util.h"
 
-bool queue_defer(struct queue *q, struct request *r)
+static void queue_wait(struct queue *q, struct request *r)
 {
 	struct request **grown;
 
-	if (!q->busy || q->op.free)
-		return false;
 	grown = realloc(q->waiting, (q->n_waiting + 1) * sizeof(*grown));
 	if (!grown) {
 		vmq_err(&r->err, -ENOMEM, "cannot wait for queue %s", q->rec.name);
 		request_fail(r, -ENOMEM);
-		return true;
+		return;
 	}
 	q->waiting = grown;
 	q->waiting[q->n_waiting++] = r;
+}
+
+bool queue_defer(struct queue *q, struct request *r)
+{
+	if (!q->busy || q->op.free)
+		return false;
+	queue_wait(q, r);
 	return true;
+}
+
+bool queue_settling(struct queue *q, struct request *r)
+{
+	if (q->settling)
+		queue_wait(q, r);
+	return q->settling;
+}
+
+/* Call the methods again whose requests have waited; @q may be gone. */
+static void resume_requests(struct service *s, struct request **waiting, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		waiting[i]->method->fn(s, waiting[i]);
+	free(waiting);
+}
+
+/* ---- receive-side scaling ------------------------------------------------ */
+
+static void queue_settled(struct barrier_request *req)
+{
+	struct queue *q = container_of(req, struct queue, settle);
+	struct request **waiting = q->waiting;
+	uint32_t n = q->n_waiting;
+
+	q->settling = false;
+	if (q->busy && !q->op.free)
+		return;		/* they wait for the operation as well */
+	q->waiting = NULL;
+	q->n_waiting = 0;
+	resume_requests(q->service, waiting, n);
+}
+
+void queue_settle(struct queue *q)
+{
+	if (q->settling)
+		return;
+	q->settling = true;
+	q->settle.done = queue_settled;
+	barrier_request(q->service->barrier, &q->settle);
+}
+
+/* The pairs that were given up are empty: end their rings. */
+static void queue_narrowed(struct queue *q)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+
+	if (port_set_width(q->port, q->op.narrow, q->slot, 0, &err))
+		log_warn("queue %s: %s", q->rec.name, err.text);
+	queue_slots_give(q, q->op.narrow);
+	queue_announce(q, "queue-pairs");
 }
 
 /* Step 5 and 6. */
@@ -53,7 +111,7 @@ static void queue_release(struct queue *q, bool keep)
 	service_refresh_stations(s, NULL);
 	if (port_has_rings(port)) {
 		port_rings_close(port);
-		queue_slots_release(q);
+		queue_slots_give(q, 0);
 	}
 	port_close(port, keep);
 	for (i = 0; i < q->rec.n_macs; i++)
@@ -68,7 +126,7 @@ static void operation_finish(struct queue *q)
 {
 	struct request **waiting = q->waiting;
 	struct service *s = q->service;
-	uint32_t n = q->n_waiting, i;
+	uint32_t n = q->n_waiting;
 	bool freed = q->op.free;
 
 	q->waiting = NULL;
@@ -77,6 +135,8 @@ static void operation_finish(struct queue *q)
 	if (freed) {
 		queue_release(q, false);
 		queue_enter(q, state_next(q->state, QUEUE_EV_RELEASED));
+	} else if (q->op.narrow) {
+		queue_narrowed(q);
 	}
 	if (q->op.done)
 		q->op.done(q, q->op.arg);
@@ -84,9 +144,7 @@ static void operation_finish(struct queue *q)
 		free(q->channel_lost);
 		free(q);
 	}
-	for (i = 0; i < n; i++)
-		waiting[i]->method->fn(s, waiting[i]);
-	free(waiting);
+	resume_requests(s, waiting, n);
 	if (!freed && q->doomed && !q->busy)
 		queue_delete(q, NULL, NULL, NULL);
 }
@@ -107,18 +165,20 @@ static void operation_passed(struct barrier_request *req)
 	struct queue *q = container_of(req, struct queue, op.barrier);
 
 	q->op.drain.done = operation_drained;
+	q->op.drain.from = q->op.narrow;
 	if (port_has_rings(q->port))
 		port_drain(q->port, &q->op.drain);
 	else
 		operation_drained(&q->op.drain);
 }
 
-static void operation_begin(struct queue *q, bool frees, uint32_t timeout_ms,
+static void operation_begin(struct queue *q, bool frees, uint16_t narrow, uint32_t timeout_ms,
 			    void (*done)(struct queue *q, void *arg), void *arg)
 {
 	q->busy = true;
 	q->op = (struct operation){
 		.free = frees,
+		.narrow = narrow,
 		.began_ns = now_ns(),
 		.barrier.done = operation_passed,
 		.drain.deadline_ns = now_ns() + timeout_ms * 1000000ULL,
@@ -130,7 +190,13 @@ static void operation_begin(struct queue *q, bool frees, uint32_t timeout_ms,
 
 void queue_flush(struct queue *q, void (*done)(struct queue *q, void *arg), void *arg)
 {
-	operation_begin(q, false, DRAIN_TIMEOUT_MS, done, arg);
+	operation_begin(q, false, 0, DRAIN_TIMEOUT_MS, done, arg);
+}
+
+void queue_narrow(struct queue *q, uint16_t width, void (*done)(struct queue *q, void *arg),
+		  void *arg)
+{
+	operation_begin(q, false, width, DRAIN_TIMEOUT_MS, done, arg);
 }
 
 /* ---- clear ------------------------------------------------------------- */
@@ -253,7 +319,7 @@ int queue_drain(struct queue *q, uint32_t timeout_ms,
 	rc = clear_all(q, err);
 	if (rc)
 		return rc;
-	operation_begin(q, false, timeout_ms, done, arg);
+	operation_begin(q, false, 0, timeout_ms, done, arg);
 	return 1;
 }
 
@@ -274,7 +340,7 @@ int queue_free(struct queue *q, void (*done)(struct queue *q, void *arg), void *
 		return next;
 	}
 	queue_enter(q, next);
-	operation_begin(q, true, DRAIN_TIMEOUT_MS, done, arg);
+	operation_begin(q, true, 0, DRAIN_TIMEOUT_MS, done, arg);
 	return 1;
 }
 
@@ -308,7 +374,7 @@ static bool any_busy(const struct service *s)
 	uint32_t id;
 
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
-		if (s->queue[id] && s->queue[id]->busy)
+		if (s->queue[id] && (s->queue[id]->busy || s->queue[id]->settling))
 			return true;
 	return false;
 }

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * rss.h - receive-side scaling of a queue: what is asked for, what is done
+ *
+ * The record holds what is asked for, in CPUs: table, default, primary, key,
+ * types, on or off, number of pairs. What is done follows from it and from the
+ * CPUs that there are (--cpus): a CPU without a worker is stood in for by one
+ * that has one, and no more pairs receive than there are CPUs. So requests
+ * survive a start with fewer CPUs and come back with them (O-6, O-7).
+ *
+ * While RSS is off the primary alone steers; table and default are only kept.
+ * While it is on it is the other way round. What begins to steer is checked at
+ * that moment, and a bad value fails the change with nothing changed.
+ *
+ * Control thread only.
+ */
+#ifndef VMQ_CONTROL_RSS_H
+#define VMQ_CONTROL_RSS_H
+
+#include "control/queue.h"
+
+/* Pairs that receive: those asked for, but not more than CPUs. */
+uint16_t rss_width(const struct service *s, const struct vmq_queue_record *rec);
+
+/* Does the program hash for this queue? One pair needs no hash. */
+bool queue_rss_on(const struct queue *q);
+
+/* The CPU that works for @cpu: itself, or its stand-in. */
+uint16_t rss_stand_in(const struct service *s, uint16_t cpu);
+
+/*
+ * Settings of a queue that is new: RSS off, a table of one entry, all on its
+ * first CPU (D-1); with VMQ_QUEUE_F_RSS set the table is spread over its CPUs.
+ */
+int rss_init(struct vmq_queue_record *rec, struct vmq_err *err);
+
+/* The places of its pairs before its port is made. */
+int rss_place_new(struct queue *q, struct vmq_err *err);
+
+/* Fill a table of @entries with @n CPUs in turn. */
+void rss_spread(struct vmq_queue_record *rec, const uint16_t *cpu, int n, int entries);
+
+/**
+ * rss_resize() - another number of entries, the same steering
+ * @rec: record
+ * @entries: power of two
+ * @err: sentence
+ *
+ * Return: 0; -EINVAL; -ERANGE: what would be cut off is no repetition (Q-17).
+ */
+int rss_resize(struct vmq_queue_record *rec, int entries, struct vmq_err *err);
+
+/**
+ * queue_rss_check() - may a queue go from its record to @next?
+ * Return: 0; -ERANGE: a CPU that begins to steer has no worker (D-4); -ENOSPC:
+ * more CPUs than pairs (D-6).
+ */
+int queue_rss_check(const struct queue *q, const struct vmq_queue_record *next,
+		    struct vmq_err *err);
+
+/**
+ * queue_rss_apply() - steer by another record, which is checked
+ * @q: queue; not settling, if key, types or size change or RSS goes on
+ * @next: record; kept in the pinned map
+ * @err: sentence
+ *
+ * While frames flow: each meets the old steering or the new. Return: 0 or
+ * -errno, and all is as it was.
+ */
+int queue_rss_apply(struct queue *q, const struct vmq_queue_record *next, struct vmq_err *err);
+
+/* Put the queue's parameters where the program finds them; it reads none yet. */
+void queue_rss_publish(struct queue *q);
+
+/* -ENOSPC: with so many pairs there would be more CPUs in use than pairs (D-6). */
+int queue_check_pairs(const struct queue *q, int pairs, struct vmq_err *err);
+
+/*
+ * Another number of pairs. 0: done; 1: @done runs when the pairs that are given
+ * up are empty. -ENOSPC: more CPUs are in use (D-6), or no buffers (R-8).
+ */
+int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, void *arg),
+		    void *arg, struct vmq_err *err);
+
+#endif /* VMQ_CONTROL_RSS_H */

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * rss_methods.c - rss.show, rss.set, rss.move
+ *
+ * rss.set is the parameters call: it changes what is named, all of it or nothing,
+ * and may wait some milliseconds for frames under way. rss.move changes single
+ * entries and never waits. Consecutive moves of one queue are a group: all done
+ * or none, with one outcome, judged by the state that the whole group leads to.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "adapter/rss_words.h"
+#include "control/methods.h"
+#include "control/rss.h"
+
+/* ---- rss.show ------------------------------------------------------------ */
+
+static json_t *types_json(uint16_t types)
+{
+	const struct rss_type *t;
+	json_t *list = json_array();
+
+	for (t = rss_types; t->name; t++)
+		if (types & t->bit)
+			json_array_append_new(list, json_string(t->name));
+	return list;
+}
+
+/* What is done of what is asked for (O-6): CPUs that work, pairs that serve. */
+static json_t *effective_json(struct queue *q)
+{
+	const struct vmq_queue_record *rec = &q->rec;
+	bool on = rec->flags & VMQ_QUEUE_F_RSS;
+	json_t *table = json_array(), *pairs = json_array();
+	int i, n = on ? rec->rss_entries : 1, serving = 0;
+	uint16_t home = rss_stand_in(q->service, on ? rec->rss_default : rec->rss_primary);
+
+	for (i = 0; i < n; i++) {
+		uint16_t cpu = on ? rss_stand_in(q->service, rec->rss_table[i]) : home;
+
+		json_array_append_new(table, json_integer(cpu));
+		json_array_append_new(pairs, json_integer(rss_pair_on(&q->place, cpu)));
+	}
+	for (i = 0; i < q->place.pairs; i++)
+		serving += q->place.serves[i];
+	return json_pack("{s:b, s:o, s:i, s:i, s:o, s:o, s:i, s:i}", "on", queue_rss_on(q),
+			 "types", types_json(queue_rss_on(q) ? rec->rss_types : 0), "pairs",
+			 (int)q->width, "serving", serving, "table", table, "pair_of_entry", pairs,
+			 "default", (int)home, "default_pair", rss_pair_on(&q->place, home));
+}
+
+static json_t *rss_json(struct queue *q)
+{
+	const struct vmq_queue_record *rec = &q->rec;
+	char key[RSS_KEY_STRLEN];
+	json_t *table = json_array();
+	int i;
+
+	for (i = 0; i < rec->rss_entries; i++)
+		json_array_append_new(table, json_integer(rec->rss_table[i]));
+	return json_pack("{s:{s:s, s:i, s:b, s:o, s:s, s:i, s:i, s:i, s:i, s:o, s:o}}", "rss",
+			 "name", rec->name, "id", (int)q->id, "on",
+			 !!(rec->flags & VMQ_QUEUE_F_RSS), "types", types_json(rec->rss_types),
+			 "key", rss_format_key(rec->rss_key, key), "pairs", (int)rec->pairs,
+			 "default", (int)rec->rss_default, "primary", (int)rec->rss_primary,
+			 "entries", (int)rec->rss_entries, "table", table, "effective",
+			 effective_json(q));
+}
+
+void rss_show(void *service, struct request *r)
+{
+	struct queue *q = queue_of(service, r, json_string_value(json_object_get(r->params,
+				   "name")), false);
+
+	if (q)
+		reply_result(r, rss_json(q));
+}
+
+/* ---- rss.set ------------------------------------------------------------- */
+
+const struct param rss_set_params[] = {
+	PARAM("name", PARAM_STRING, true, "name or id of the queue"),
+	PARAM("on", PARAM_BOOL, false, "hash and spread, or not"),
+	PARAM("types", PARAM_STRINGS, false, "hash types, all or none; none turns RSS off"),
+	PARAM("key", PARAM_STRING, false, "80 hexadecimal digits"),
+	PARAM("table", PARAM_INTS, false, "CPU of each entry; 1, 2, 4, ... 128 of them"),
+	PARAM("spread", PARAM_INTS, false, "or: CPUs to fill the table with, in turn"),
+	PARAM("entries", PARAM_INT, false, "size of the table"),
+	PARAM("default", PARAM_INT, false, "CPU of frames without a hash, while on"),
+	PARAM("primary", PARAM_INT, false, "CPU of all frames, while off"),
+	PARAM_END,
+};
+
+static int read_cpu(const struct request *r, const char *key, uint16_t *cpu, struct vmq_err *err)
+{
+	const json_t *v = json_object_get(r->params, key);
+	json_int_t n = json_integer_value(v);
+
+	if (!v)
+		return 0;
+	if (n < 0 || n >= UINT16_MAX)
+		return vmq_err(err, -EINVAL, "%s: there is no CPU %lld", key, (long long)n);
+	*cpu = n;
+	return 0;
+}
+
+static int read_types(const struct request *r, uint16_t *types, struct vmq_err *err)
+{
+	const json_t *list = json_object_get(r->params, "types"), *v;
+	uint16_t bits;
+	size_t i;
+	int rc;
+
+	if (!list)
+		return 0;
+	*types = 0;
+	json_array_foreach(list, i, v) {
+		rc = rss_parse_type(json_string_value(v), &bits, err);
+		if (rc)
+			return rc;
+		*types |= bits;
+	}
+	return 0;
+}
+
+static int read_table(const struct request *r, struct vmq_queue_record *next, struct vmq_err *err)
+{
+	const json_t *table = json_object_get(r->params, "table");
+	const json_t *spread = json_object_get(r->params, "spread");
+	const json_t *entries = json_object_get(r->params, "entries");
+	json_int_t n = entries ? json_integer_value(entries) : VMQ_RSS_ENTRIES_MAX;
+	uint16_t cpu[VMQ_RSS_ENTRIES_MAX];
+	int rc;
+
+	if (table && (spread || entries))
+		return vmq_err(err, -EINVAL, "give a table, or CPUs to spread over and the number of "
+			       "entries");
+	if (!table && !spread)
+		return entries ? rss_resize(next, n < 0 || n > UINT16_MAX ? 0 : n, err) : 0;
+	if (!spread)
+		n = json_array_size(table);
+	if (n < 1 || n > VMQ_RSS_ENTRIES_MAX || n & (n - 1))
+		return vmq_err(err, -EINVAL, "a table has 1, 2, 4, ... %d entries, not %lld",
+			       VMQ_RSS_ENTRIES_MAX, (long long)n);
+	rc = read_cpus(table ? table : spread, cpu, VMQ_RSS_ENTRIES_MAX, err);
+	if (rc < 0)
+		return rc;
+	if (!rc || rc > n)
+		return vmq_err(err, -EINVAL, "%d CPUs to spread over %lld entries", rc, (long long)n);
+	rss_spread(next, cpu, rc, n);
+	return 0;
+}
+
+/*
+ * Going off forgets types and key, and ignores those of the request: what is
+ * turned on again begins as in the beginning (H-9). Table and default are kept,
+ * and may be moved meanwhile (D-3).
+ */
+static int turn_off(struct vmq_queue_record *next, const struct vmq_queue_record *old,
+		    struct vmq_err *err)
+{
+	next->flags &= ~VMQ_QUEUE_F_RSS;
+	next->rss_types = old->rss_types;
+	memcpy(next->rss_key, old->rss_key, sizeof(next->rss_key));
+	if (!(old->flags & VMQ_QUEUE_F_RSS))
+		return 0;
+	next->rss_types = RSS_TYPES_ALL;
+	return rss_random_key(next->rss_key, err);
+}
+
+static int read_rss(const struct request *r, const struct vmq_queue_record *old,
+		    struct vmq_queue_record *next, struct vmq_err *err)
+{
+	const char *key = json_string_value(json_object_get(r->params, "key"));
+	const json_t *on = json_object_get(r->params, "on");
+	int rc;
+
+	*next = *old;
+	if ((rc = read_types(r, &next->rss_types, err)) ||
+	    (rc = key ? rss_parse_key(key, next->rss_key, err) : 0) ||
+	    (rc = read_table(r, next, err)) ||
+	    (rc = read_cpu(r, "default", &next->rss_default, err)) ||
+	    (rc = read_cpu(r, "primary", &next->rss_primary, err)))
+		return rc;
+	if (!next->rss_types && json_is_true(on))
+		return vmq_err(err, -EINVAL, "RSS without a hash type is off: name some, or all");
+	if (!next->rss_types || json_is_false(on))
+		return turn_off(next, old, err);
+	if (on)
+		next->flags |= VMQ_QUEUE_F_RSS;
+	return 0;
+}
+
+void rss_set(void *service, struct request *r)
+{
+	struct queue *q = queue_of(service, r, json_string_value(json_object_get(r->params,
+				   "name")), true);
+	struct vmq_queue_record next;
+	int rc;
+
+	if (!q || queue_settling(q, r))
+		return;
+	rc = queue_may_set(q, &r->err);
+	if (!rc)
+		rc = read_rss(r, &q->rec, &next, &r->err);
+	/* Nothing says "unchanged" here: what is equal is (H-11). */
+	if (!rc && memcmp(&next, &q->rec, sizeof(next))) {
+		rc = queue_rss_check(q, &next, &r->err);
+		if (!rc)
+			rc = queue_rss_apply(q, &next, &r->err);
+		if (!rc)
+			queue_announce(q, "queue-rss");
+	}
+	if (rc)
+		request_fail(r, rc);
+	else
+		reply_result(r, rss_json(q));
+}
+
+/* ---- rss.move ------------------------------------------------------------ */
+
+const struct param rss_move_params[] = {
+	PARAM("moves", PARAM_OBJECTS, true,
+	      "each with name, entry (a number, default or primary) and cpu"),
+	PARAM_END,
+};
+
+/* NDIS has numbers for them, too. */
+#define ENTRY_DEFAULT	0xffff
+#define ENTRY_PRIMARY	0xfffe
+
+static int read_entry(const json_t *move, struct vmq_queue_record *next, uint16_t **at,
+		      struct vmq_err *err)
+{
+	const json_t *entry = json_object_get(move, "entry");
+	const char *word = json_string_value(entry);
+	json_int_t n = json_integer_value(entry);
+
+	if (json_is_integer(entry) && n >= 0 && n < next->rss_entries)
+		*at = &next->rss_table[n];
+	else if ((word && !strcmp(word, "default")) || n == ENTRY_DEFAULT)
+		*at = &next->rss_default;
+	else if ((word && !strcmp(word, "primary")) || n == ENTRY_PRIMARY)
+		*at = &next->rss_primary;
+	else if (json_is_integer(entry))
+		return vmq_err(err, -EINVAL, "the table of queue %s has entries 0 to %u, no %lld",
+			       next->name, next->rss_entries - 1, (long long)n);
+	else
+		return vmq_err(err, -EINVAL, "entry must be a number, default or primary");
+	return 0;
+}
+
+static int read_move(const json_t *move, struct vmq_queue_record *next, struct vmq_err *err)
+{
+	const json_t *cpu = json_object_get(move, "cpu");
+	json_int_t n = json_integer_value(cpu);
+	uint16_t *at = NULL;
+	int rc;
+
+	rc = read_entry(move, next, &at, err);
+	if (rc)
+		return rc;
+	if (!json_is_integer(cpu) || n < 0 || n >= UINT16_MAX)
+		return vmq_err(err, -EINVAL, "cpu must be the number of a CPU");
+	*at = n;
+	return 0;
+}
+
+/* One group: moves [first, last) of one queue. */
+static int move_group(struct service *s, const struct request *r, const json_t *moves,
+		      size_t first, size_t last, struct vmq_err *err)
+{
+	const char *name = json_string_value(json_object_get(json_array_get(moves, first), "name"));
+	struct actor who = actor_of(r);
+	struct vmq_queue_record next;
+	struct queue *q;
+	int rc;
+
+	if (!name)
+		return vmq_err(err, -EINVAL, "name is missing");
+	q = queue_find(s, name);
+	if (!q)
+		return vmq_err(err, -ENOENT, "no queue %s", name);
+	rc = queue_may_change(q, &who, err);
+	next = q->rec;
+	for (; first < last && !rc; first++)
+		rc = read_move(json_array_get(moves, first), &next, err);
+	if (rc)
+		return rc;
+	if (!port_has_rings(q->port))
+		return vmq_err(err, -EBADFD, "queue %s is not active: it is %s", q->rec.name,
+			       state_name(q->state));
+	if (q->busy)
+		return vmq_err(err, -EBUSY, "queue %s is being changed", q->rec.name);
+	if (!memcmp(&next, &q->rec, sizeof(next)))
+		return 0;
+	rc = queue_rss_check(q, &next, err);
+	return rc ? rc : queue_rss_apply(q, &next, err);
+}
+
+static bool same_queue(const json_t *a, const json_t *b)
+{
+	return json_equal(json_object_get(a, "name"), json_object_get(b, "name"));
+}
+
+void rss_move(void *service, struct request *r)
+{
+	json_t *moves = json_object_get(r->params, "moves"), *results = json_array();
+	size_t i, last, n = json_array_size(moves);
+
+	for (i = 0; i < n; i = last) {
+		struct vmq_err err = VMQ_ERR_INIT;
+		int rc;
+
+		for (last = i + 1; last < n; last++)
+			if (!same_queue(json_array_get(moves, i), json_array_get(moves, last)))
+				break;
+		rc = move_group(service, r, moves, i, last, &err);
+		for (; i < last; i++) {
+			json_t *one = json_copy(json_array_get(moves, i));
+
+			json_object_set_new(one, "ok", json_boolean(!rc));
+			if (rc) {
+				json_object_set_new(one, "code", json_string(vmq_err_name(rc)));
+				json_object_set_new(one, "exit", json_integer(vmq_err_exit(rc)));
+				json_object_set_new(one, "message", json_string(err.text));
+			}
+			json_array_append_new(results, one);
+		}
+	}
+	reply_result(r, json_pack("{s:o}", "moves", results));
+}
