@@ -15,30 +15,26 @@ PREFIX	 ?= /usr/local
 SBINDIR	 ?= $(PREFIX)/sbin
 MANDIR	 ?= $(PREFIX)/share/man
 INCDIR	 ?= $(PREFIX)/include
+LIBDIR	 ?= $(PREFIX)/lib
 COMPDIR	 ?= $(PREFIX)/share/bash-completion/completions
 UNITDIR	 ?= $(PREFIX)/lib/systemd/system
 DESTDIR	 ?=
 
-ifeq ($(origin CC),default)
-CC := gcc
-endif
+CC	   := $(if $(filter default,$(origin CC)),gcc,$(CC))
 CLANG	   ?= clang
 BPFTOOL	   ?= $(firstword $(shell command -v bpftool /usr/sbin/bpftool /sbin/bpftool) bpftool)
 PKG_CONFIG ?= pkg-config
 AR	   ?= ar
+OBJCOPY	   ?= objcopy
 INSTALL	   ?= install
 CPPCHECK   ?= cppcheck
 CLANG_TIDY ?= clang-tidy
 SHELLCHECK ?= shellcheck
 
 # SANITIZE=1 builds beside the normal build, so that both can be kept.
-ifeq ($(SANITIZE),1)
-BUILD	   ?= build-asan
-SAN_FLAGS  := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-else
-BUILD	   ?= build
-SAN_FLAGS  :=
-endif
+BUILD	   ?= $(if $(filter 1,$(SANITIZE)),build-asan,build)
+SAN_FLAGS  := $(if $(filter 1,$(SANITIZE)),-fsanitize=address -fsanitize=undefined \
+		-fno-sanitize-recover=all -fno-omit-frame-pointer)
 
 PACKAGES   := libbpf libxdp jansson smartcols libmnl libcap-ng
 ifeq ($(shell $(PKG_CONFIG) --exists libsystemd && echo yes),yes)
@@ -98,7 +94,7 @@ endif
 .SECONDARY:
 .PHONY: all unit check lint install uninstall clean help
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) $(BUILD)/libvmq.a
 
 unit: $(UNITS) $(PROGS)
 
@@ -128,20 +124,19 @@ $(ARCHIVE): $(call objects,$(LIB_SRC))
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-link = $(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LDLIBS)
-
-$(BUILD)/vmq-load: $(call objects,$(LOAD_SRC)) $(ARCHIVE)
-	$(call say,LINK,$@)
-	$(link)
-
-$(BUILD)/vmqctl: $(call objects,$(CTL_SRC)) $(ARCHIVE)
-	$(call say,LINK,$@)
-	$(link)
-
-$(UNITS) $(PROGS): $(BUILD)/%: $(BUILD)/obj/tests/%.o $(ARCHIVE)
+$(BUILD)/vmq-load: $(call objects,$(LOAD_SRC))
+$(BUILD)/vmqctl: $(call objects,$(CTL_SRC))
+$(UNITS) $(PROGS): $(BUILD)/%: $(BUILD)/obj/tests/%.o
+$(PROGRAMS) $(UNITS) $(PROGS): $(ARCHIVE)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(link)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(ARCHIVE) $(LDLIBS)
+
+# For programs (cc ... -lvmq -ljansson): one object, of which only vmq_... is seen.
+$(BUILD)/libvmq.a: $(call objects,$(filter user/libvmq/%,$(LIB_SRC)) user/common/err.c user/common/util.c)
+	$(call say,AR,$@)
+	$(Q)$(LD) -r -o $(@:.a=.o) $^ && $(OBJCOPY) -w -G 'vmq_*' $(@:.a=.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(@:.a=.o)
 
 check:
 	$(Q)scripts/check
@@ -153,7 +148,7 @@ LINT_SH := $(patsubst %,$(BUILD)/lint/%.ok,$(SCRIPTS) $(BASH_SRC))
 
 lint: $(LINT_C) $(if $(shell command -v $(SHELLCHECK)),$(LINT_SH))
 
-$(LINT_C): $(BUILD)/lint/%.ok: % .clang-tidy $(wildcard user/*/*.h include/vmq/*.h) | $(SKELETONS)
+$(LINT_C): $(BUILD)/lint/%.ok: % .clang-tidy $(wildcard user/*/*.h tests/*/*.h include/vmq/*.h) | $(SKELETONS)
 	$(call say,LINT,$*)
 	@mkdir -p $(@D)
 	$(Q)$(CPPCHECK) --quiet --std=c11 --error-exitcode=1 --enable=warning,performance,portability \
@@ -176,17 +171,21 @@ COMPL	:= $(wildcard scripts/completion/*)
 man_to	 = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
 
 install: all
-	$(Q)$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(INCDIR)/vmq $(DESTDIR)$(UNITDIR) $(DESTDIR)$(COMPDIR)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(INCDIR)/vmq $(DESTDIR)$(LIBDIR) \
+		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(COMPDIR)
 	$(Q)$(INSTALL) -m 755 $(PROGRAMS) $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCDIR)/vmq
+	$(Q)$(INSTALL) -m 644 $(BUILD)/libvmq.a $(DESTDIR)$(LIBDIR)
 	$(Q)$(foreach m,$(MAN),$(INSTALL) -D -m 644 $(m) $(call man_to,$(m)) &&) true
 	$(Q)$(foreach u,$(SYSTEMD),sed 's|@SBINDIR@|$(SBINDIR)|' $(u) >$(DESTDIR)$(UNITDIR)/$(notdir $(u)) &&) true
 	$(Q)$(foreach c,$(COMPL),$(INSTALL) -m 644 $(c) $(DESTDIR)$(COMPDIR) &&) true
 
 uninstall:
-	$(Q)rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(notdir $(PROGRAMS))) $(foreach m,$(MAN),$(call man_to,$(m))) \
+	$(Q)rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(notdir $(PROGRAMS))) $(DESTDIR)$(LIBDIR)/libvmq.a \
+		$(foreach m,$(MAN),$(call man_to,$(m))) \
 		$(addprefix $(DESTDIR)$(INCDIR)/vmq/,$(notdir $(HEADERS))) \
-		$(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(SYSTEMD))) $(addprefix $(DESTDIR)$(COMPDIR)/,$(notdir $(COMPL)))
+		$(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(SYSTEMD))) \
+		$(addprefix $(DESTDIR)$(COMPDIR)/,$(notdir $(COMPL)))
 
 clean:
 	$(Q)rm -rf build build-asan
