@@ -23,8 +23,6 @@
 #endif
 #include "../../bpf/parse.h"
 
-extern char **environ;
-
 #define STRIDE		2	/* of a device with four RX queues */
 #define DEVICE_RXQS	4
 #define MAX_FRAME	1792
