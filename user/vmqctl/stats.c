@@ -31,8 +31,8 @@ static const struct {
 	{ "IN-FLIGHT", NULL, "in_flight", true },
 	{ "DROPPED", "dropped", NULL, false },
 	{ "TO-HOST", NULL, "to_host", false },
-	{ "SWITCHED", "switch", "delivered", false },
-	{ "TX-FRAMES", "tx", "frames", false },
+	{ "SWITCHED", NULL, "switch_delivered", false },
+	{ "TX-FRAMES", NULL, "tx_frames", false },
 };
 
 static double sum_of(const json_t *group)
