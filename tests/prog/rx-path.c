@@ -46,6 +46,8 @@ static const struct opt table[] = {
 	{ 0 },
 };
 
+static struct port *port[1024];
+
 static int null_rx_burst(struct channel *ch, int pair, const struct frame *f, int n,
 			 struct channel_rx *res)
 {
@@ -82,7 +84,7 @@ static int fail(struct vmq_err *err)
 	return err->text[0] ? 1 : 2;
 }
 
-static int open_port(struct datapath *dp, struct port **port, uint32_t i, uint32_t ring,
+static int open_port(struct datapath *dp, struct port **out, uint32_t i, uint32_t ring,
 		     struct vmq_err *err)
 {
 	const struct datapath_config *dc = datapath_cfg(dp);
@@ -100,8 +102,8 @@ static int open_port(struct datapath *dp, struct port **port, uint32_t i, uint32
 	if (!cfg.channel)
 		return vmq_err_sys(err, -ENOMEM, "port");
 	cfg.channel->ops = &null_ops;
-	rc = port_open(port, dp, &cfg, err);
-	return rc ? rc : port_rings_open(*port, &slot, ring, err);
+	rc = port_open(out, dp, &cfg, err);
+	return rc ? rc : port_rings_open(*out, &slot, ring, err);
 }
 
 int main(int argc, char **argv)
@@ -114,7 +116,6 @@ int main(int argc, char **argv)
 	struct bpf_link *link;
 	struct datapath *dp;
 	uint16_t cpu[64];
-	struct port **port;
 	sigset_t signals;
 	uint32_t i;
 	int n, sig;
@@ -142,9 +143,8 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 
 	skel = rx_load_bpf__open();
-	port = calloc(queues, sizeof(struct port *));
-	if (!skel || !port)
-		return vmq_err_sys(&err, -ENOMEM, "starting"), fail(&err);
+	if (!skel)
+		return vmq_err_sys(&err, -errno, "opening the program"), fail(&err);
 	skel->rodata->stride = (uint32_t)rxqs;
 	bpf_map__set_max_entries(skel->maps.xsks, (uint32_t)(queues * rxqs));
 	if (rx_load_bpf__load(skel))
@@ -193,7 +193,6 @@ int main(int argc, char **argv)
 		port_close(port[i], false);
 	}
 	datapath_close(dp);
-	free(port);
 	rx_load_bpf__destroy(skel);
 	return 0;
 }

@@ -31,6 +31,7 @@
 
 #define BATCH	64
 #define CHUNK	2048
+#define SOCKETS	4096
 #define SPARE	512		/* buffers beyond the rings, as RXQ_RESERVE */
 
 struct options {
@@ -64,6 +65,8 @@ struct sock {
 	struct umem *umem;
 };
 
+static struct umem u[256];	/* zeroed: libxdp 1.3.1 does not set every field of a ring */
+static struct sock s[SOCKETS];
 static volatile sig_atomic_t stop;
 
 static void on_signal(int sig)
@@ -78,7 +81,7 @@ static int fail(const char *what, int code)
 	return 1;
 }
 
-static int umem_open(struct umem *u, uint32_t frames)
+static int umem_open(struct umem *m, uint32_t frames)
 {
 	struct xsk_umem_config cfg = {
 		.fill_size = roundup_pow2(frames),
@@ -88,22 +91,22 @@ static int umem_open(struct umem *u, uint32_t frames)
 	uint32_t at = 0, i;
 	int rc;
 
-	u->area = mmap(NULL, (size_t)frames * CHUNK, PROT_READ | PROT_WRITE,
+	m->area = mmap(NULL, (size_t)frames * CHUNK, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (u->area == MAP_FAILED)
+	if (m->area == MAP_FAILED)
 		return -errno;
-	rc = xsk_umem__create(&u->umem, u->area, (uint64_t)frames * CHUNK, &u->fill, &u->comp,
+	rc = xsk_umem__create(&m->umem, m->area, (uint64_t)frames * CHUNK, &m->fill, &m->comp,
 			      &cfg);
 	if (rc)
 		return rc;
-	xsk_ring_prod__reserve(&u->fill, frames, &at);
+	xsk_ring_prod__reserve(&m->fill, frames, &at);
 	for (i = 0; i < frames; i++)
-		*xsk_ring_prod__fill_addr(&u->fill, at + i) = (uint64_t)i * CHUNK;
-	xsk_ring_prod__submit(&u->fill, frames);
+		*xsk_ring_prod__fill_addr(&m->fill, at + i) = (uint64_t)i * CHUNK;
+	xsk_ring_prod__submit(&m->fill, frames);
 	return 0;
 }
 
-static int sock_open(struct sock *s, struct umem *u, const char *iface, uint32_t queue,
+static int sock_open(struct sock *k, struct umem *m, const char *iface, uint32_t queue,
 		     uint32_t ring, bool first)
 {
 	struct xsk_socket_config cfg = {
@@ -112,32 +115,32 @@ static int sock_open(struct sock *s, struct umem *u, const char *iface, uint32_t
 		.bind_flags = first ? XDP_COPY | XDP_USE_NEED_WAKEUP : 0,
 	};
 
-	s->umem = u;
+	k->umem = m;
 	if (first)
-		return xsk_socket__create(&s->xsk, iface, queue, u->umem, &s->rx, NULL, &cfg);
-	return xsk_socket__create_shared(&s->xsk, iface, queue, u->umem, &s->rx, NULL, NULL, NULL,
+		return xsk_socket__create(&k->xsk, iface, queue, m->umem, &k->rx, NULL, &cfg);
+	return xsk_socket__create_shared(&k->xsk, iface, queue, m->umem, &k->rx, NULL, NULL, NULL,
 					 &cfg);
 }
 
 /* One batch. Return: frames. */
-static uint32_t sock_poll(struct sock *s)
+static uint32_t sock_poll(struct sock *k)
 {
 	uint32_t from = 0, to = 0, n, i;
 
-	n = xsk_ring_cons__peek(&s->rx, BATCH, &from);
+	n = xsk_ring_cons__peek(&k->rx, BATCH, &from);
 	if (!n)
 		return 0;
-	while (!xsk_ring_prod__reserve(&s->umem->fill, n, &to))
+	while (!xsk_ring_prod__reserve(&k->umem->fill, n, &to))
 		sched_yield();
 	for (i = 0; i < n; i++)
-		*xsk_ring_prod__fill_addr(&s->umem->fill, to + i) =
-			xsk_ring_cons__rx_desc(&s->rx, from + i)->addr;
-	xsk_ring_prod__submit(&s->umem->fill, n);
-	xsk_ring_cons__release(&s->rx, n);
+		*xsk_ring_prod__fill_addr(&k->umem->fill, to + i) =
+			xsk_ring_cons__rx_desc(&k->rx, from + i)->addr;
+	xsk_ring_prod__submit(&k->umem->fill, n);
+	xsk_ring_cons__release(&k->rx, n);
 	return n;
 }
 
-static uint64_t receive(struct sock *s, uint32_t n)
+static uint64_t receive(uint32_t n)
 {
 	uint64_t sum = 0;
 	uint32_t i;
@@ -156,8 +159,6 @@ int main(int argc, char **argv)
 	struct vmq_err err = VMQ_ERR_INIT;
 	uint64_t queues = 1, sockets = 1, ring = 256, cpu, seconds = 0, frames, began, elapsed;
 	struct options o = { 0 };
-	struct sock *s = NULL;
-	struct umem *u = NULL;
 	uint32_t i, n;
 	cpu_set_t set;
 	int rc;
@@ -184,11 +185,9 @@ int main(int argc, char **argv)
 	}
 
 	n = (uint32_t)(queues * sockets);
-	u = calloc(queues, sizeof(*u));
-	s = calloc(n, sizeof(*s));
 	skel = rx_load_bpf__open();
-	if (!u || !s || !skel)
-		return fail("starting", -ENOMEM);
+	if (!skel || n > SOCKETS)
+		return fail("starting", skel ? -E2BIG : -errno);
 	skel->rodata->stride = (uint32_t)queues;
 	bpf_map__set_max_entries(skel->maps.xsks, n);
 	rc = rx_load_bpf__load(skel);
@@ -220,7 +219,7 @@ int main(int argc, char **argv)
 	printf("{\"ready\":true}\n");
 	fflush(stdout);
 	began = now_ns();
-	frames = receive(s, n);
+	frames = receive(n);
 	elapsed = now_ns() - began;
 	printf("{\"frames\":%llu,\"seconds\":%.4f,\"fps\":%.0f}\n", (unsigned long long)frames,
 	       (double)elapsed / 1e9, (double)frames / ((double)elapsed / 1e9));

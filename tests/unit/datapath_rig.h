@@ -59,8 +59,6 @@ static struct {
 	uint32_t seq[16][RIG_RXQS];
 } rig = { .sender = -1 };
 
-extern char **environ;
-
 /* Wait for a condition, with a deadline. Its value is the condition's. */
 #define rig_wait(cond) ({						\
 	uint64_t until_ = now_ns() + RIG_WAIT_NS;			\
@@ -80,7 +78,7 @@ static int rig_run(const char *words)
 	for (char *w = strtok_r(copy, " ", &save); w && n < 31; w = strtok_r(NULL, " ", &save))
 		argv[n++] = w;
 	argv[n] = NULL;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) ||
+	if (!n || posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) ||
 	    waitpid(pid, &status, 0) != pid || status) {
 		diag("failed: %s", words);
 		return -1;
@@ -413,12 +411,14 @@ struct queue {
 	struct vmq_slot_stats base;	/* of the slot before this queue had it */
 };
 
-static int queue_open(struct queue *q, int slot, uint16_t rule, bool channel, struct vmq_err *err)
+/* A queue that cannot be opened ends the test: the rest would mean nothing. */
+static void queue_open(struct queue *q, int slot, bool channel)
 {
+	struct vmq_err err = VMQ_ERR_INIT;
 	struct port_config cfg = {
 		.id = (uint32_t)slot + 1,
 		.name = "test",
-		.rule = rule,
+		.rule = VMQ_RULE_ANY,
 		.trust = true,
 		.pairs = 1,
 		.cpu = { rig.cpu[slot % RIG_RXQS] },
@@ -431,7 +431,10 @@ static int queue_open(struct queue *q, int slot, uint16_t rule, bool channel, st
 		cfg.channel = &q->guest.ch;
 	q->base.redirected = rig.skel->bss->redirected[slot];
 	q->base.to_host = rig.skel->bss->to_host[slot];
-	return port_open(&q->port, rig.dp, &cfg, err);
+	if (port_open(&q->port, rig.dp, &cfg, &err)) {
+		printf("Bail out! %s\n", err.text);
+		exit(1);
+	}
 }
 
 static int queue_rings(struct queue *q, uint32_t ring, struct vmq_err *err)
@@ -439,6 +442,17 @@ static int queue_rings(struct queue *q, uint32_t ring, struct vmq_err *err)
 	uint16_t slot = (uint16_t)q->slot;
 
 	return port_rings_open(q->port, &slot, ring, err);
+}
+
+static void queue_up(struct queue *q, int slot, uint32_t ring)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+
+	queue_open(q, slot, true);
+	if (queue_rings(q, ring, &err)) {
+		printf("Bail out! %s\n", err.text);
+		exit(1);
+	}
 }
 
 static void queue_stats(const struct queue *q, struct port_stats *out)
