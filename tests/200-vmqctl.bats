@@ -112,6 +112,23 @@ canned()
 	[[ $output == *"'on' or 'off', not 'maybe'"* ]]
 }
 
+@test "rss set and rss move send what was given" {
+	sends "rss set q --off" rss.set '{"name":"q","on":false}'
+	sends "rss set q --on --types tcp4,udp4 --table 1,0,1,1 --default 1 --primary 0" rss.set \
+		'{"name":"q","on":true,"types":["tcp4","udp4"],"table":[1,0,1,1],"default":1,"primary":0}'
+	sends "rss set q --spread 0 --entries 8 --key 00" rss.set \
+		'{"name":"q","spread":[0],"entries":8,"key":"00"}'
+	run -2 ctl rss set q
+	[[ $output == *"nothing to change"* ]]
+	run -2 ctl rss set q --on --off
+	run -2 ctl rss set q --table 0,x
+	[[ $output == *"CPU in the table"* ]]
+	run -2 ctl rss move q 3
+	[[ $output == *"a move is ENTRY=CPU, not '3'"* ]]
+	run -2 ctl rss move q 3=x
+	run -2 ctl rss move q x=3
+}
+
 @test "the other verbs of queue" {
 	sends "queue free q" queue.free '{"name":"q"}'
 	sends "queue del q" queue.del '{"name":"q"}'
@@ -339,7 +356,7 @@ options()
 }
 
 @test "manual and completion know every command and option" {
-	[ "$(commands | wc -l)" -eq 19 ]
+	[ "$(commands | wc -l)" -eq 22 ]
 	[ "$(options | wc -l)" -eq 17 ]
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmqctl.8")
 	while read -r words; do

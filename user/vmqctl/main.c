@@ -37,7 +37,8 @@ static const struct opt global_options[] = {
 };
 
 static const struct command *const nouns[] = {	/* the first command is the default */
-	show_commands, queue_commands, filter_commands, stats_commands, monitor_commands,
+	show_commands, queue_commands, rss_commands, filter_commands, stats_commands,
+	monitor_commands,
 };
 
 /* ---- finding the command ------------------------------------------------ */

@@ -42,6 +42,7 @@ static const struct column pair_columns[] = {
 	{ "DELIVERED", "delivered", true, false },
 	{ "SWITCHED", "switched", true, false },
 	{ "TX-FRAMES", "tx_frames", true, false },
+	{ "RECEIVES", "receives", false, false },
 };
 
 static const struct column filter_columns[] = {
@@ -306,8 +307,9 @@ static int queue_resume(struct ctl *c, int n, char **word)
 static const struct opt add_options[] = {
 	{ "mac", 0, OPT_STRING, "MAC[,MAC]", OPTION(mac), "addresses of the VM" },
 	{ "vlan", 0, OPT_STRING, "VLAN", OPTION(vlan), "1 to 4094, 'untagged' (default) or 'any'" },
-	{ "cpu", 0, OPT_STRING, "LIST", OPTION(cpu), "CPU of each pair, like 2 or 0-3" },
-	{ "pairs", 0, OPT_STRING, "N", OPTION(pairs), "queue pairs (1)" },
+	{ "cpu", 0, OPT_STRING, "LIST", OPTION(cpu), "CPUs of its pairs, like 2 or 0-3" },
+	{ "pairs", 0, OPT_STRING, "N", OPTION(pairs),
+	  "queue pairs (1); with more its flows are spread over CPUs" },
 	{ "channel", 0, OPT_STRING, "SPEC", OPTION(channel),
 	  "how the VM gets its frames, like tap:web1" },
 	{ "trust", 0, OPT_FLAG, NULL, OPTION(trusted), "do not check the source of what it sends" },
@@ -318,7 +320,8 @@ static const struct opt add_options[] = {
 };
 
 static const struct opt set_options[] = {
-	{ "cpu", 0, OPT_STRING, "LIST", OPTION(cpu), "CPU of each pair" },
+	{ "cpu", 0, OPT_STRING, "LIST", OPTION(cpu), "CPUs of its pairs" },
+	{ "pairs", 0, OPT_STRING, "N", OPTION(pairs), "queue pairs" },
 	{ "vlan", 0, OPT_STRING, "VLAN", OPTION(vlan), "1 to 4094, 'untagged' or 'any'" },
 	{ "trust", 0, OPT_STRING, "on|off", OPTION(trust), "'on': do not check what it sends" },
 	{ "name", 0, OPT_STRING, "NEW", OPTION(new_name), "new name" },

@@ -26,6 +26,8 @@ struct options {
 	const char *new_name, *timeout;
 	const char *trust;	/* on|off */
 	bool	    trusted;	/* the flag of the same name */
+	const char *types, *key, *table, *spread, *entries, *def, *primary;
+	bool	    on, off;
 	const char *watch;	/* "": the default interval */
 };
 
@@ -46,8 +48,8 @@ struct command {
 	const char *help;
 };
 
-extern const struct command show_commands[], queue_commands[], filter_commands[],
-	stats_commands[], monitor_commands[];
+extern const struct command show_commands[], queue_commands[], rss_commands[],
+	filter_commands[], stats_commands[], monitor_commands[];
 
 #define OPTION(field) offsetof(struct options, field)
 
