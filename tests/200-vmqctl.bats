@@ -357,7 +357,7 @@ options()
 
 @test "manual and completion know every command and option" {
 	[ "$(commands | wc -l)" -eq 22 ]
-	[ "$(options | wc -l)" -eq 17 ]
+	[ "$(options | wc -l)" -eq 26 ]
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmqctl.8")
 	while read -r words; do
 		grep -q "^\.B.*$words" <<<"$page" || { echo "no '$words' in vmqctl.8" >&2; false; }

@@ -52,16 +52,22 @@ static void monitor(void *service, struct request *r)
 #define I(n) { .name = n, .type = PARAM_INT }
 #define B(n) { .name = n, .type = PARAM_BOOL }
 #define A(n) { .name = n, .type = PARAM_STRINGS }
+#define N(n) { .name = n, .type = PARAM_INTS }
 #define END { .name = NULL }
 
 static const struct param name_params[] = { S("name"), END };
 static const struct param names_params[] = { A("names"), END };
 static const struct param queue_params[] = { S("queue"), END };
 static const struct param add_params[] = {
-	S("name"), A("macs"), S("vlan"), { .name = "cpus", .type = PARAM_INTS }, I("pairs"),
+	S("name"), A("macs"), S("vlan"), N("cpus"), I("pairs"),
 	S("channel"), B("trust"), I("ring"), I("weight"), S("vm"), S("new_name"), END,
 };
 static const struct param drain_params[] = { S("name"), I("timeout_ms"), END };
+static const struct param rss_params[] = {
+	S("name"), B("on"), A("types"), S("key"), N("table"), N("spread"), I("entries"),
+	I("default"), I("primary"), END,
+};
+static const struct param moves_params[] = { { .name = "moves", .type = PARAM_OBJECTS }, END };
 static const struct param filter_params[] = { S("queue"), A("macs"), S("vlan"), END };
 static const struct param id_params[] = { I("id"), S("queue"), END };
 static const struct param apply_params[] = {
@@ -81,6 +87,9 @@ static const struct method methods[] = {
 	{ "queue.resume", answer, name_params, true, "" },
 	{ "queue.free", answer, name_params, true, "" },
 	{ "queue.del", answer, name_params, true, "" },
+	{ "rss.show", answer, name_params, false, "" },
+	{ "rss.set", answer, rss_params, true, "" },
+	{ "rss.move", answer, moves_params, true, "" },
 	{ "filter.list", answer, queue_params, false, "" },
 	{ "filter.add", answer, filter_params, true, "" },
 	{ "filter.del", answer, id_params, true, "" },
