@@ -23,7 +23,7 @@ teardown_file()
 setup()
 {
 	make_wire 2
-	ip addr add 192.0.2.1/24 dev $IFACE
+	ip addr add 192.0.2.1/24 dev "$IFACE"
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0
 	start_load --tags frame
 }
@@ -85,7 +85,7 @@ pings()
 @test "what a VM sends on an access VLAN leaves with the tag" {
 	add_vm vm1 $M1 "" --vlan 100
 	start_recv wire wire wire0 --count 5 --timeout 5
-	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst $WIRE_MAC --count 5
+	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst "$WIRE_MAC" --count 5
 	finish_recv wire
 	[ "$(jq '.vlans."100"' <<<"$output")" -eq 5 ]
 }
@@ -119,13 +119,13 @@ pings()
 @test "a forged source address is dropped; --trust lets it pass" {
 	add_vm vm1 $M1 ""
 	start_recv wire wire wire0 --timeout 1
-	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M2 --dst $WIRE_MAC --count 5
+	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M2 --dst "$WIRE_MAC" --count 5
 	finish_recv wire
 	[ "$(jq .frames <<<"$output")" -eq 0 ]
 	[ "$(stat_of vm1 tx_spoofed)" -eq 5 ]
 	ctl queue set vm1 --trust on
 	start_recv wire wire wire0 --count 5 --timeout 5
-	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M2 --dst $WIRE_MAC --count 5
+	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M2 --dst "$WIRE_MAC" --count 5
 	finish_recv wire
 }
 

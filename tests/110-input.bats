@@ -65,6 +65,26 @@ load_cmd()
 	load_cmd --version
 }
 
+@test "vmq-load(8) knows every option, vmq(7) every state and counter" {
+	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmq-load.8")
+	"$VMQ_BUILD/vmq-load" --help | grep -o -- '--[a-z-]*' | sort -u >"$BATS_TEST_TMPDIR/options"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/options")" -ge 15 ]
+	while read -r option; do
+		grep -q -- "$option" <<<"$page" || { echo "no $option in vmq-load.8" >&2; false; }
+	done <"$BATS_TEST_TMPDIR/options"
+
+	start_load --tags frame
+	ctl queue add web1 --mac $M1
+	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmq.7")
+	ctl stats -j | jq -r '.queues[0].stats | keys[], (.dropped | keys[])' >"$BATS_TEST_TMPDIR/words"
+	while read -r word; do
+		grep -q "$word" <<<"$page" || { echo "no $word in vmq.7" >&2; false; }
+	done <"$BATS_TEST_TMPDIR/words"
+	for state in allocated set running paused stop-dma freeing; do
+		grep -q "^$state	" <<<"$page"
+	done
+}
+
 @test "an unknown interface is named" {
 	refused 3 "no interface 'nope'" load_cmd nope
 	check_nothing_left
@@ -72,9 +92,9 @@ load_cmd()
 
 @test "a missing capability is named" {
 	refused 1 "CAP_NET_ADMIN" setpriv --bounding-set -net_admin --inh-caps -all \
-		"$VMQ_BUILD/vmq-load" $IFACE --tags frame
+		"$VMQ_BUILD/vmq-load" "$IFACE" --tags frame
 	refused 1 "CAP_NET_RAW" setpriv --bounding-set -net_raw --inh-caps -all \
-		"$VMQ_BUILD/vmq-load" $IFACE --tags frame
+		"$VMQ_BUILD/vmq-load" "$IFACE" --tags frame
 	check_nothing_left
 }
 
@@ -100,7 +120,7 @@ load_cmd()
 	refused 2 "tap" ctl queue add a --mac $M1 --channel pigeon:coop
 	refused 2 "tap" ctl queue add a --mac $M1 --channel tap:
 	refused 2 "weight" ctl queue add a --mac $M1 --weight 101
-	refused 2 "own" ctl queue add a --mac "$(cat /sys/class/net/$IFACE/address)"
+	refused 2 "own" ctl queue add a --mac "$(cat /sys/class/net/"$IFACE"/address)"
 	refused 2 "option" ctl queue add a --colour red
 	run ! ctl queue add a --mac $M1 --channel tap:x0,netns=nowhere
 	[ "$(ctl show -j | jq .adapter.queues.used)" -eq 0 ]

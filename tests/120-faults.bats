@@ -55,13 +55,13 @@ grows()
 
 xdp_id()
 {
-	ip -j link show $IFACE | jq '.[0].xdp.prog.id // 0'
+	ip -j link show "$IFACE" | jq '.[0].xdp.prog.id // 0'
 }
 
 # rx_packets: what the host's own stack got
 rx_packets()
 {
-	cat /sys/class/net/$IFACE/statistics/rx_packets
+	cat /sys/class/net/"$IFACE"/statistics/rx_packets
 }
 
 @test "SIGTERM and SIGINT under traffic end the service and leave nothing (M-3, R-18)" {
@@ -124,7 +124,7 @@ rx_packets()
 	add_web1
 	traffic 3
 	wait_until 5 grows stat_of web1 matched
-	ip link del $IFACE
+	ip link del "$IFACE"
 	wait_until 5 gone "$(load_pid)"
 	run stop_load
 	[ "$status" -eq 3 ]
@@ -136,52 +136,52 @@ rx_packets()
 @test "the interface moves to another namespace: the same" {
 	start_load --tags frame
 	ip netns add elsewhere
-	ip link set $IFACE netns elsewhere
+	ip link set "$IFACE" netns elsewhere
 	wait_until 5 gone "$(load_pid)"
 	run stop_load
 	[ "$status" -eq 3 ]
 	check_nothing_left
-	[ "$(ip -n elsewhere -j link show $IFACE | jq '.[0].xdp.prog.id // 0')" -eq 0 ]
+	[ "$(ip -n elsewhere -j link show "$IFACE" | jq '.[0].xdp.prog.id // 0')" -eq 0 ]
 }
 
 @test "link down and up does no harm" {
 	start_load --tags frame
 	add_web1
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0
-	ip link set $IFACE down
-	ip link set $IFACE up
+	ip link set "$IFACE" down
+	ip link set "$IFACE" up
 	in_ns wire ping -q -c 3 -i 0.05 -W 2 192.0.2.11
 }
 
 @test "vmq-load --unload removes what a dead service left" {
 	start_load --tags frame
 	add_web1
-	run -4 "$VMQ_BUILD/vmq-load" --unload $IFACE
+	run -4 "$VMQ_BUILD/vmq-load" --unload "$IFACE"
 	[[ $output == *"$(load_pid)"* ]]
 	stop_load KILL || true
-	[ -e $PINS/$IFACE/link ]
-	"$VMQ_BUILD/vmq-load" --unload $IFACE
+	[ -e $PINS/"$IFACE"/link ]
+	"$VMQ_BUILD/vmq-load" --unload "$IFACE"
 	[ "$(xdp_id)" -eq 0 ]
-	[ ! -e $PINS/$IFACE ]
+	[ ! -e $PINS/"$IFACE" ]
 	run ! in_ns g1 ip link show eth0
 	check_nothing_left
-	run -3 "$VMQ_BUILD/vmq-load" --unload $IFACE
+	run -3 "$VMQ_BUILD/vmq-load" --unload "$IFACE"
 }
 
 @test "--unload works when the interface has gone, too" {
 	start_load --tags frame
 	stop_load KILL || true
-	ip link del $IFACE
-	[ -e $PINS/$IFACE ]
-	"$VMQ_BUILD/vmq-load" --unload $IFACE
-	[ ! -e $PINS/$IFACE ]
+	ip link del "$IFACE"
+	[ -e $PINS/"$IFACE" ]
+	"$VMQ_BUILD/vmq-load" --unload "$IFACE"
+	[ ! -e $PINS/"$IFACE" ]
 }
 
 @test "pins of an interface that has gone do not stop a new one of that name" {
 	start_load --tags frame
 	add_web1
 	stop_load KILL || true
-	ip link del $IFACE
+	ip link del "$IFACE"
 	ip netns del wire
 	make_wire 2
 	start_load --tags frame
@@ -191,18 +191,18 @@ rx_packets()
 
 @test "a second service on the interface is refused and names the first" {
 	start_load --tags frame
-	run -4 timeout 10 "$VMQ_BUILD/vmq-load" $IFACE --tags frame
+	run -4 timeout 10 "$VMQ_BUILD/vmq-load" "$IFACE" --tags frame
 	[[ $output == *"$(load_pid)"* ]]
-	run -4 timeout 10 "$VMQ_BUILD/vmq-load" $IFACE --tags frame --name other
+	run -4 timeout 10 "$VMQ_BUILD/vmq-load" "$IFACE" --tags frame --name other
 	[[ $output == *"$IFACE"* ]]
-	[ "$(ctl -i $IFACE show -j | jq .adapter.queues.used)" -eq 0 ]
+	[ "$(ctl -i "$IFACE" show -j | jq .adapter.queues.used)" -eq 0 ]
 }
 
 @test "another XDP program on the interface is refused and named" {
 	bpftool prog load "$VMQ_BUILD/xdp_verdict.bpf.o" /sys/fs/bpf/other type xdp
-	ip link set $IFACE xdp pinned /sys/fs/bpf/other
+	ip link set "$IFACE" xdp pinned /sys/fs/bpf/other
 	id=$(xdp_id)
-	run -4 timeout 10 "$VMQ_BUILD/vmq-load" $IFACE --tags frame
+	run -4 timeout 10 "$VMQ_BUILD/vmq-load" "$IFACE" --tags frame
 	[[ $output == *"$id"* ]]
 	[ "$(xdp_id)" -eq "$id" ]
 	rm /sys/fs/bpf/other

@@ -83,7 +83,7 @@ matched_is()
 
 @test "frames too long for a chunk are counted, not lost silently" {
 	ip -n wire link set wire0 mtu 3000
-	ip link set $IFACE mtu 3000
+	ip link set "$IFACE" mtu 3000
 	send_frames --dst $M1 --size 1790 --count 3
 	send_frames --dst $M1 --size 2500 --count 5
 	wait_until 5 matched_is vm1 8
