@@ -3,8 +3,8 @@
  * frame-send.c - send test frames from a packet socket
  *
  * Frames leave exactly as built, tags inside the data (a packet socket never
- * makes an accelerated tag). Each destination is a stream with sequence numbers
- * of its own, from --start; --hex sends bytes as they are, for what no stack
+ * makes an accelerated tag). Each destination, and each UDP flow to it, is a stream
+ * with sequence numbers of its own, from --start; --hex sends bytes as they are, for what no stack
  * would send: runts, cut tags, odd nestings.
  *
  * --bypass leaves the qdisc out; the kernel then picks the TX queue by XPS or
@@ -60,7 +60,7 @@ static const struct opt table[] = {
 
 static uint8_t frame[BATCH][TEST_FRAME_MAX];
 static uint8_t dst[TEST_DST_MAX][6];
-static uint64_t sequence[TEST_DST_MAX];
+static uint64_t sequence[TEST_DST_MAX];	/* by stream: flow * destinations + destination */
 
 static int die(const char *what)
 {
@@ -143,7 +143,7 @@ int main(int argc, char **argv)
 	struct test_spec spec = { .src = { 2, 0, 0, 0, 0, 0xfe } };
 	struct mmsghdr msg[BATCH] = { 0 };
 	uint64_t count, rate, start, begin, sent = 0, refused = 0;
-	unsigned n_dst, flows, off = 0, len;
+	unsigned n_dst, flows, streams, off = 0, len;
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct options o = { 0 };
 	struct iovec iov[BATCH];
@@ -162,14 +162,19 @@ int main(int argc, char **argv)
 		test_mac(o.src, spec.src);
 	n_dst = test_macs(o.dst ? o.dst : "ff:ff:ff:ff:ff:ff", dst);
 	test_tags(&spec, o.vlan, o.ad, o.inner, o.pcp);
-	flows = (unsigned)test_number(o.udp, "--udp", 1, 10000, 0);
+	flows = (unsigned)test_number(o.udp, "--udp", 1, TEST_DST_MAX, 0);
 	spec.udp = flows != 0;
 	spec.size = (unsigned)test_number(o.size, "--size", test_min_size(&spec), TEST_FRAME_MAX,
 					  MAX(64U, test_min_size(&spec)));
 	count = test_number(o.count, "--count", 1, UINT64_MAX, 1);
 	rate = test_number(o.rate, "--rate", 1, 100000000, 0);
 	start = test_number(o.start, "--start", 0, UINT64_MAX, 0);
-	for (unsigned i = 0; i < n_dst; i++)
+	streams = n_dst * MAX(flows, 1U);
+	if (streams > TEST_DST_MAX) {
+		fprintf(stderr, "more than %d destinations x flows\n", TEST_DST_MAX);
+		return 2;
+	}
+	for (unsigned i = 0; i < streams; i++)
 		sequence[i] = start;
 	if (o.cpu) {
 		cpu_set_t set;
@@ -208,17 +213,17 @@ int main(int argc, char **argv)
 			n = (unsigned)MIN((uint64_t)n, due - sent);
 		}
 		for (unsigned i = 0; i < n && !o.hex; i++) {
-			unsigned d = (unsigned)((sent + i) % n_dst);
+			unsigned s = (unsigned)((sent + i) % streams);
 			struct test_payload p = {
-				.magic = htonl(TEST_MAGIC), .stream = htonl(d),
-				.seq = htobe64(sequence[d]++),
+				.magic = htonl(TEST_MAGIC), .stream = htonl(s),
+				.seq = htobe64(sequence[s]++),
 			};
 
-			memcpy(frame[i], dst[d], 6);
+			memcpy(frame[i], dst[s % n_dst], 6);
 			memcpy(frame[i] + off, &p, sizeof(p));
 			if (flows)
 				test_put16(frame[i] + off - 8,
-					   (uint16_t)(TEST_UDP_PORT + (sent + i) / n_dst % flows));
+					   (uint16_t)(TEST_UDP_PORT + s / n_dst));
 		}
 		refused += send_batch(fd, msg, n);
 		sent += n;

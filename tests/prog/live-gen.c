@@ -33,7 +33,7 @@
 
 struct options {
 	const char *iface, *dst, *src, *vlan, *inner, *pcp, *size, *count, *seconds, *one_in,
-		   *cpu, *batch;
+		   *cpu, *batch, *udp;
 	bool ad, help;
 };
 
@@ -49,6 +49,7 @@ static const struct opt table[] = {
 	O("inner", 0, "VLAN", inner, "second tag behind it"),
 	O("pcp", 0, "N", pcp, "priority in the first tag"),
 	F("ad", 0, ad, "the first tag is 802.1ad"),
+	O("udp", 0, "N", udp, "IPv4 and UDP, N flows in turn"),
 	O("size", 0, "BYTES", size, "size of a frame with tags, without FCS (default 64)"),
 	O("count", 'c', "N", count, "frames to send (default: until --seconds)"),
 	O("seconds", 't', "SECONDS", seconds, "end after that time (default 1, with --count 60)"),
@@ -101,7 +102,7 @@ int main(int argc, char **argv)
 	struct xdp_md ctx = { 0 };
 	double seconds;
 	int rc = 0;
-	unsigned off, n_dst;
+	unsigned off, n_dst, flows;
 
 	LIBBPF_OPTS(bpf_test_run_opts, run,
 		    .data_in = frame,
@@ -122,7 +123,14 @@ int main(int argc, char **argv)
 	n_dst = test_macs(o.dst ? o.dst : "ff:ff:ff:ff:ff:ff", dst);
 	test_tags(&spec, o.vlan, o.ad, o.inner, o.pcp);
 	/* A page holds the frame, its headroom and its bookkeeping. */
-	spec.size = (unsigned)test_number(o.size, "--size", 60, 3400, 64);
+	flows = (unsigned)test_number(o.udp, "--udp", 1, TEST_DST_MAX, 0);
+	spec.udp = flows != 0;
+	if (n_dst * MAX(flows, 1U) > TEST_DST_MAX) {
+		fprintf(stderr, "live-gen: more than %d destinations x flows\n", TEST_DST_MAX);
+		return 2;
+	}
+	spec.size = (unsigned)test_number(o.size, "--size", MAX(60U, test_min_size(&spec)), 3400,
+					  MAX(64U, test_min_size(&spec)));
 	count = test_number(o.count, "--count", 1, UINT64_MAX, 0);
 	one_in = test_number(o.one_in, "--one-in", 1, 1000000, 1);
 	run.batch_size = (__u32)test_number(o.batch, "--batch", 1, 256, 64);
@@ -150,6 +158,8 @@ int main(int argc, char **argv)
 		goto out;
 	}
 	skel->rodata->n_dst = n_dst;
+	skel->rodata->n_streams = n_dst * MAX(flows, 1U);
+	skel->rodata->port = flows ? TEST_UDP_PORT : 0;
 	skel->rodata->one_in = (__u32)one_in;
 	skel->rodata->payload_off = off;
 	skel->rodata->limit = count;

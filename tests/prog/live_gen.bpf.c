@@ -17,12 +17,14 @@
 const volatile __u32 out_ifindex;
 const volatile __u32 one_in = 1;	/* redirect one frame in so many, drop the rest */
 const volatile __u32 n_dst = 1;
+const volatile __u32 n_streams = 1;	/* n_dst x UDP flows */
+const volatile __u16 port;		/* UDP source port of the first flow; 0: no UDP */
 const volatile __u32 payload_off;	/* of struct test_payload */
 const volatile __u64 limit;		/* frames to send; 0: no limit */
 
 __u64 sent;				/* one run at a time: no atomics */
 __u32 skipped;				/* since the last one sent */
-__u32 turn;				/* whose turn it is */
+__u32 turn;				/* which stream's turn it is */
 __u8 head[64];
 __u8 dst[DST_MAX][8];
 __u64 seq[DST_MAX];
@@ -32,21 +34,25 @@ int live_gen(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data;
 	void *end = (void *)(long)ctx->data_end;
-	__u32 off = payload_off & 0x1f;
-	__u64 i = turn & (DST_MAX - 1);
+	__u32 off = payload_off & 0x3f;
+	__u64 i = turn & (DST_MAX - 1), d;
 	__u8 *p;
 
 	if (++skipped < one_in || (limit && sent >= limit))
 		return XDP_DROP;
 	skipped = 0;
-	turn = turn + 1 < n_dst ? turn + 1 : 0;
+	turn = turn + 1 < n_streams ? turn + 1 : 0;
 	if (data + HEAD > end)
 		return XDP_ABORTED;
 	__builtin_memcpy(data, head, HEAD);
-	__builtin_memcpy(data, dst[i], 6);
+	d = i % n_dst;
+	asm volatile("" : "+r"(d));	/* the mask is for the verifier: keep it */
+	__builtin_memcpy(data, dst[d & (DST_MAX - 1)], 6);
 	p = data + off;
 	if ((void *)p + 16 > end)
 		return XDP_ABORTED;
+	if (port)	/* right in front of the payload: the UDP header */
+		*(__u16 *)(p - 8) = bpf_htons(port + i / n_dst);
 	*(__u32 *)(p + 4) = bpf_htonl((__u32)i);
 	*(__u64 *)(p + 8) = bpf_cpu_to_be64(seq[i]++);
 	sent++;

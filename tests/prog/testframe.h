@@ -4,7 +4,8 @@
  *
  * Ethernet, up to two VLAN tags, optionally IPv4 and UDP, then a payload with a
  * magic number, a stream and a sequence number, then a fixed pattern. A stream
- * is what one receiver is to see completely and in order: one destination.
+ * is what one receiver is to see completely and in order: one destination, or one
+ * UDP flow to it.
  * EtherType 0x88b5 is IEEE's "local experimental": no stack answers it.
  */
 #ifndef VMQ_TESTFRAME_H
