@@ -129,7 +129,10 @@ static inline uint16_t *driver_used_event(struct driver *d)
 
 static inline uint16_t driver_avail_event(struct driver *d)
 {
-	return *(uint16_t *)(void *)&d->used->ring[d->num];
+	uint16_t event;
+
+	memcpy(&event, &d->used->ring[d->num], sizeof(event));
+	return event;
 }
 
 #endif /* VMQ_TEST_GUEST_H */
