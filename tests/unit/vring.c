@@ -129,7 +129,8 @@ static void test_rx(void)
 	f[0] = frame_of(data, 1000);
 	f[1] = frame_of(data, 100);
 	is_int(give(f, 2, &res), 2, "rx: a frame longer than its buffer is settled");
-	ok(res.error == 1 && res.delivered == 1, "rx: as an error, and the next one gets the buffer");
+	ok(res.error == 1 && res.delivered == 1,
+	   "rx: as an error, and the next one gets the buffer");
 	e = driver_used_next(&d);
 	ok(e && e->id == 1 && e->len == HDR + 100 && !driver_used_next(&d), "rx: once");
 
@@ -164,7 +165,8 @@ static void test_rx(void)
 	memset(g.mem + slot(1), 0xee, 200);
 	memset(g.mem + slot(2), 0xee, 200);
 	is_int(give(f, 1, &res), 1, "rx: a header in three pieces");
-	ok(g.mem[slot(1) + 5] == 1 && g.mem[slot(2)] == 0, "rx: has num_buffers across the second seam");
+	ok(g.mem[slot(1) + 5] == 1 && g.mem[slot(2)] == 0,
+	   "rx: has num_buffers across the second seam");
 	ok(!memcmp(g.mem + slot(2) + 1, data, 60) && g.mem[slot(2) + 61] == 0xee &&
 	   g.mem[slot(0) + 5] == 0xee && g.mem[slot(1) + 6] == 0xee, "rx: and nothing beside it");
 }
@@ -458,7 +460,8 @@ static void test_log(void)
 	r.log_used = true;
 	driver_give(&d, put_frame(slot(0), 60, 1), HDR + 60, 0);
 	take(4);
-	ok(marked(0) == F(used_page >> 12) && marked_all() == 1, "log: sending marks the used ring alone");
+	ok(marked(0) == F(used_page >> 12) && marked_all() == 1,
+	   "log: sending marks the used ring alone");
 
 	memset(log_bits, 0, sizeof(log_bits));
 	take(4);
@@ -599,7 +602,8 @@ static const struct bad {
 	{ bad_next, "a next that is no descriptor", "does not exist" },
 	{ bad_loop, "a chain that bites its tail", "loop" },
 	{ bad_address, "a buffer below memory", "not in the guest's memory" },
-	{ bad_address_high, "a buffer at the end of the address space", "not in the guest's memory" },
+	{ bad_address_high, "a buffer at the end of the address space",
+	  "not in the guest's memory" },
 	{ bad_tail, "a buffer that leaves memory", "not in the guest's memory" },
 	{ bad_length, "an empty buffer", "without a byte" },
 	{ bad_direction, "a buffer for the wrong direction", "for writing in the transmit ring" },
@@ -638,7 +642,8 @@ static void test_hostile(void)
 	driver_give(&d, slot(0), 512, RING_DESC_WRITE);
 	driver_give(&d, slot(1), 512, 0);
 	res = (struct channel_rx){ 0 };
-	is_int(vring_rx(&r, f, 2, &res, &settled), VRING_BROKEN, "hostile: a receive buffer for reading");
+	is_int(vring_rx(&r, f, 2, &res, &settled), VRING_BROKEN,
+	   "hostile: a receive buffer for reading");
 	ok(settled == 1 && res.delivered == 1, "hostile: the frame before it counts");
 	begin(BASIC | F(VIRTIO_NET_F_MRG_RXBUF), NUM, 0);
 	driver_give(&d, GUEST_SIZE - 100, 512, RING_DESC_WRITE);
@@ -679,13 +684,15 @@ static void *truncated(void *arg)
 	ok(!ftruncate(g.fd, slot(4)), "truncated: the buffer's page goes");
 	is_int(vring_rx(&r, &f, 1, &res, &settled), VRING_BROKEN,
 	   "truncated: writing to it ends the ring");
-	ok(vring_reason(&r) && strstr(vring_reason(&r), "taken away"), "truncated: the reason is told");
+	ok(vring_reason(&r) && strstr(vring_reason(&r), "taken away"),
+	   "truncated: the reason is told");
 
 	ok(!ftruncate(g.fd, GUEST_SIZE), "truncated: the file is long again");
 	begin(BASIC, NUM, 0);
 	driver_give(&d, put_frame(slot(4), 60, 1), HDR + 60, 0);
 	ok(!ftruncate(g.fd, slot(4)), "truncated: a page that is read goes");
-	is_int(vring_tx(&r, buf, 8, &taken), VRING_BROKEN, "truncated: reading from it ends the ring");
+	is_int(vring_tx(&r, buf, 8, &taken), VRING_BROKEN,
+	   "truncated: reading from it ends the ring");
 	ok(!ftruncate(g.fd, GUEST_SIZE), "truncated: the file is long again");
 	begin(BASIC, NUM, 0);
 	ok(!ftruncate(g.fd, 0), "truncated: everything goes");
@@ -722,7 +729,8 @@ static void test_mem(void)
 	uint32_t n;
 
 	/* the higher one first: the table is sorted */
-	ok(!guest_mem_add(&m, &b, g.fd, &err) && !guest_mem_add(&m, &a, g.fd, &err), "mem: two regions");
+	ok(!guest_mem_add(&m, &b, g.fd, &err) && !guest_mem_add(&m, &a, g.fd, &err),
+	   "mem: two regions");
 	n = 100;
 	ok(guest_mem_at(&m, GUEST_GPA + GUEST_HALF - 10, &n) && n == 10,
 	   "mem: a piece ends with its region");
@@ -730,7 +738,8 @@ static void test_mem(void)
 	ok(guest_mem_at(&m, GUEST_GPA + GUEST_HALF, &n) && n == 100, "mem: the next one is found");
 	n = 1;
 	ok(!guest_mem_at(&m, GUEST_GPA + GUEST_SIZE, &n) && !guest_mem_at(&m, GUEST_GPA - 1, &n) &&
-	   !guest_mem_at(&m, UINT64_MAX, &n) && !guest_mem_at(&m, 0, &n), "mem: nothing around them");
+	   !guest_mem_at(&m, UINT64_MAX, &n) && !guest_mem_at(&m, 0, &n),
+	   "mem: nothing around them");
 
 	x = a;
 	x.uva += 0x10000000;
@@ -741,7 +750,8 @@ static void test_mem(void)
 	x = (struct guest_region_desc){ .gpa = UINT64_MAX - 10, .size = 4096, .uva = 4096 };
 	is_int(guest_mem_add(&m, &x, g.fd, &err), -EINVAL, "mem: an address that overflows");
 	x = (struct guest_region_desc){ .gpa = 0, .size = 4096, .uva = UINT64_MAX - 10 };
-	is_int(guest_mem_add(&m, &x, g.fd, &err), -EINVAL, "mem: a front end address that overflows");
+	is_int(guest_mem_add(&m, &x, g.fd, &err), -EINVAL,
+	   "mem: a front end address that overflows");
 	x = (struct guest_region_desc){ .size = 4096, .offset = UINT64_MAX - 100 };
 	is_int(guest_mem_add(&m, &x, g.fd, &err), -EINVAL, "mem: an offset that overflows");
 	x = (struct guest_region_desc){ .size = 0 };
@@ -769,7 +779,8 @@ static void test_mem(void)
 
 	x = a;
 	x.size--;
-	is_int(guest_mem_remove(&m, &x, &gone, &err), -ENOENT, "mem: half a region is not taken out");
+	is_int(guest_mem_remove(&m, &x, &gone, &err), -ENOENT,
+	   "mem: half a region is not taken out");
 	ok(!guest_mem_remove(&m, &a, &gone, &err) && m.n == 1, "mem: a whole one is");
 	guest_region_unmap(&gone);
 	n = 1;
@@ -782,7 +793,8 @@ static void test_mem(void)
 	x = (struct guest_region_desc){ .gpa = 0x1000, .size = 5000, .uva = 0x1000, .offset = 100 };
 	pattern(g.mem + 100, 16, 9);
 	n = 16;
-	ok(!guest_mem_add(&m, &x, g.fd, &err) && !memcmp(guest_mem_at(&m, 0x1000, &n), g.mem + 100, 16),
+	ok(!guest_mem_add(&m, &x, g.fd, &err) &&
+	   !memcmp(guest_mem_at(&m, 0x1000, &n), g.mem + 100, 16),
 	   "mem: an offset inside a page");
 	guest_mem_clear(&m);
 }

@@ -13,6 +13,7 @@
 
 const struct channel_ops *const channel_kinds[] = {
 	&channel_tap,
+	&channel_vhost_user,
 	NULL,
 };
 

@@ -59,7 +59,8 @@ struct channel_config {
 	uint32_t mtu;		/* what one frame can carry: asked for, and the limit */
 	bool	 adopt;		/* a restart: take over the device left by the last run */
 	void (*event)(void *arg, const char *what, const char *detail);
-				/* "up", "down", "lost" for `monitor`; any thread */
+				/* "up", "stopping", "down", "lost" for `monitor`;
+				 * any thread; must not wait for the control thread */
 	void	*arg;
 };
 
@@ -103,6 +104,7 @@ struct channel {
 };
 
 extern const struct channel_ops channel_tap;
+extern const struct channel_ops channel_vhost_user;
 
 /* All kinds, ended by NULL: feeds the parser, --help and the manual. */
 extern const struct channel_ops *const channel_kinds[];
