@@ -57,6 +57,16 @@ static void test_cases(void)
 	       "two CPUs for one: its pair and an idle one move");
 	is_int(rss_pair_on(&next, 8), rss_pair_on(&now, 2), "the pair goes with most of its flows");
 
+	/* not just any pair that is free */
+	was = DEMAND(0, 0, 0, 1, 2);
+	now = begin(3, &was);
+	want = DEMAND(0, 0, 9, 8, 9);
+	rss_plan(&now, &was, &want, 3, &next);
+	ok(rss_pair_on(&next, 9) == rss_pair_on(&now, 2) &&
+	   rss_pair_on(&next, 8) == rss_pair_on(&now, 1), "each with its own flows");
+
+	was = DEMAND(0, 0, 1, 2, 2, 2, 1, 0, 0);
+	now = begin(5, &was);
 	want = DEMAND(6, 0, 1, 2, 3);
 	is_int(rss_plan(&now, &was, &want, 4, &next), -ENOSPC,
 	       "Q-9 the default's CPU counts: five CPUs and four pairs");
