@@ -206,7 +206,7 @@ void vhost_user_reset(struct vhost_user *vu);
 /**
  * vhost_user_handle() - do what vu->msg says, and answer it
  * @vu: channel with a whole message and its descriptors
- * @err: sentence
+ * @err: sentence; not NULL
  *
  * Descriptors that are kept are taken out of vu->fds; the caller closes the rest.
  *

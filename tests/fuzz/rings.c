@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * rings.c - fuzz the split rings: the input is the guest's memory
+ *
+ * The first bytes choose features, ring size and what is done; the rest is laid
+ * over the memory in which both rings lie, so that indices, descriptors, tables
+ * and buffers are all the fuzzer's. Whatever it writes there, the device must
+ * stay inside its memory and come to an end. What a batch left is changed a
+ * little between two batches, as a guest would that goes on.
+ */
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "channel/mem_guard.h"
+#include "channel/vring.h"
+#include "common/util.h"
+
+#define SIZE	0x4000u		/* two regions of 8 KiB */
+#define GPA	0x10000ull
+#define ROUNDS	4
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct choice {
+	uint8_t features;
+	uint8_t num;		/* log2 */
+	uint8_t frames;
+	uint8_t length;
+	uint16_t base;
+	uint16_t step[ROUNDS];	/* added to the available index before each batch */
+};
+
+static const uint64_t feature_of[8] = {
+	1ull << VIRTIO_F_VERSION_1, 1ull << VIRTIO_NET_F_MRG_RXBUF,
+	1ull << RING_F_INDIRECT_DESC, 1ull << RING_F_EVENT_IDX, 1ull << VIRTIO_NET_F_CSUM,
+	0, 0, 0,
+};
+
+static struct guest_mem mem;
+static uint8_t *shared;
+static uint8_t log_bits[(GPA + SIZE) >> DIRTY_LOG_SHIFT >> 3];
+static const struct dirty_log dirty = { .bits = log_bits, .size = sizeof(log_bits) };
+
+static void begin(void)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC), i;
+
+	if (fd < 0 || ftruncate(fd, SIZE) || mem_guard_init(NULL))
+		abort();
+	shared = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (i = 0; i < 2; i++) {
+		struct guest_region_desc d = {
+			.gpa = GPA + (uint64_t)i * SIZE / 2, .size = SIZE / 2,
+			.uva = (uint64_t)i * SIZE / 2, .offset = (uint64_t)i * SIZE / 2,
+		};
+
+		if (guest_mem_add(&mem, &d, fd, NULL))
+			abort();
+	}
+	close(fd);
+}
+
+static void run(struct vring *r, const struct choice *c, bool tx)
+{
+	static uint8_t bytes[2048], out[8][512];
+	struct frame_buf buf[8];
+	struct channel_rx res = { 0 };
+	struct frame f[8];
+	int n, i, k;
+
+	for (k = 0; k < ROUNDS; k++) {
+		uint16_t *idx = &r->avail->idx;
+
+		*idx = (uint16_t)(*idx + c->step[k]);
+		for (i = 0; i < 8; i++) {
+			buf[i] = (struct frame_buf){ .data = out[i], .room = sizeof(out[i]) };
+			f[i] = (struct frame){
+				.part = { { bytes, 12 }, { bytes, 4 }, { bytes, c->length * 7u } },
+				.parts = 3, .len = 16 + c->length * 7u,
+			};
+		}
+		if (tx)
+			vring_tx(r, buf, c->frames % 9, &n);
+		else
+			vring_rx(r, f, c->frames % 9, &res, &n);
+		if (n < 0 || n > 8 || res.delivered + res.error > 8 * ROUNDS)
+			abort();
+		for (i = 0; tx && i < n; i++)
+			if (buf[i].len < 14 || buf[i].len > buf[i].room)
+				abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct choice c;
+	struct vring r;
+	int tx, i;
+
+	if (!shared)
+		begin();
+	if (size < sizeof(c))
+		return 0;
+	memcpy(&c, data, sizeof(c));
+	data += sizeof(c);
+	size = MIN(size - sizeof(c), SIZE);
+	for (tx = 0; tx < 2; tx++) {
+		memset(shared, 0, SIZE);
+		memcpy(shared, data, size);
+		vring_init(&r, &mem);
+		for (i = 0; i < 8; i++)
+			if (c.features & 1 << i)
+				r.features |= feature_of[i];
+		r.num = 1u << c.num % 7;
+		r.base = c.base;
+		r.desc_uva = 0;
+		r.avail_uva = 1024;
+		r.used_uva = 1280;
+		r.used_gpa = GPA + 1280;
+		r.log = c.features & 0x40 ? &dirty : NULL;
+		r.log_used = true;
+		vring_set_enabled(&r, true);
+		if (vring_start(&r, NULL))
+			abort();
+		run(&r, &c, tx);
+		vring_destroy(&r);
+	}
+	return 0;
+}
