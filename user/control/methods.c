@@ -17,6 +17,7 @@
 #include "control/methods.h"
 #include "control/report.h"
 #include "control/rss.h"
+#include "control/teardown.h"
 
 struct actor actor_of(const struct request *r)
 {
@@ -297,8 +298,6 @@ static void queue_complete_batch(void *service, struct request *r)
 
 		if (!q)
 			rc = vmq_err(&err, -ENOENT, "no queue %s", name);
-		else if (q->busy)
-			rc = vmq_err(&err, -EBUSY, "queue %s is being stopped", name);
 		else
 			rc = queue_may_change(q, &who, &err);
 		if (!rc)
@@ -583,11 +582,17 @@ static void filter_list(void *service, struct request *r)
 {
 	struct actor who = actor_of(r);
 	struct queue *q = NULL;
+	int rc;
 
 	if (str(r, "queue")) {
 		q = queue_of(service, r, str(r, "queue"), false);
 		if (!q)
 			return;
+		rc = queue_next(q, QUEUE_EV_ENUM_FILTERS, &r->err);
+		if (rc < 0) {
+			request_fail(r, rc);
+			return;
+		}
 	}
 	reply_result(r, report_filters(service, q, &who));
 }
@@ -690,7 +695,7 @@ out:
 	json_decref(made);
 }
 
-static const struct param filter_del_params[] = {
+static const struct param filter_of_params[] = {
 	PARAM("id", PARAM_INT, false, "id of the filter"),
 	PARAM("mac", PARAM_STRING, false, "or its address"),
 	PARAM("vlan", PARAM_STRING, false, "and VLAN rule"),
@@ -726,6 +731,23 @@ static const struct filter *filter_of(struct service *s, struct request *r)
 		return f;
 	request_fail(r, rc);
 	return NULL;
+}
+
+static void filter_show(void *service, struct request *r)
+{
+	struct service *s = service;
+	const struct filter *f = filter_of(s, r);
+	struct queue *q = f ? s->queue[f->rec.queue] : NULL;
+	int rc = 0;
+
+	if (!f)
+		return;
+	if (q && f->rec.target == VMQ_TARGET_SLOT)
+		rc = queue_next(q, QUEUE_EV_QUERY_FILTER, &r->err);
+	if (rc < 0)
+		request_fail(r, rc);
+	else
+		reply_result(r, json_pack("{s:o}", "filter", report_filter(s, f)));
 }
 
 static void filter_cleared(struct queue *q, void *arg)
@@ -786,31 +808,32 @@ static void filter_move(void *service, struct request *r)
 }
 
 const struct method service_methods[] = {
-	{ "show", show, NULL, false, "the adapter and its queues" },
-	{ "queue.list", queue_list, NULL, false, "all queues, the host first" },
-	{ "queue.show", queue_show, name_params, false, "one queue with pairs and filters" },
-	{ "queue.add", queue_add, queue_params, true, "allocate, set filters, complete" },
-	{ "queue.alloc", queue_alloc, queue_params, true, "allocate only" },
-	{ "queue.complete", queue_complete_batch, names_params, true, "complete a batch" },
-	{ "queue.drain", queue_drain_method, drain_params, true,
+	{ "show", show, NULL, METHOD_READS, "the adapter and its queues" },
+	{ "queue.list", queue_list, NULL, METHOD_READS, "all queues, the host first" },
+	{ "queue.show", queue_show, name_params, METHOD_READS, "one queue with pairs and filters" },
+	{ "queue.add", queue_add, queue_params, METHOD_CHANGES, "allocate, set filters, complete" },
+	{ "queue.alloc", queue_alloc, queue_params, METHOD_CHANGES, "allocate only" },
+	{ "queue.complete", queue_complete_batch, names_params, METHOD_ENDS, "complete a batch" },
+	{ "queue.drain", queue_drain_method, drain_params, METHOD_ENDS,
 	  "clear the filters and deliver what the queue holds" },
-	{ "queue.free", queue_free_method, name_params, true, "free a queue without filters" },
-	{ "queue.del", queue_del, name_params, true, "clear the filters and free" },
-	{ "queue.pause", queue_pause, name_params, true, "the VM is paused: deliver nothing" },
-	{ "queue.resume", queue_resume, name_params, true, "the VM runs again" },
-	{ "queue.set", queue_set, set_params, true, "change a live queue" },
-	{ "rss.show", rss_show, name_params, false, "receive-side scaling of a queue" },
-	{ "rss.set", rss_set, rss_set_params, true, "change it" },
-	{ "rss.move", rss_move, rss_move_params, true, "move entries of tables to other CPUs" },
-	{ "filter.list", filter_list, queue_filter_params, false, "filters, of one queue or all" },
-	{ "filter.add", filter_add, filter_add_params, true, "set filters" },
-	{ "filter.del", filter_del, filter_del_params, true, "clear a filter" },
-	{ "filter.move", filter_move, filter_move_params, true, "move a filter, atomically" },
-	{ "filter.apply", filter_apply, filter_apply_params, true,
+	{ "queue.free", queue_free_method, name_params, METHOD_ENDS, "free a queue without filters" },
+	{ "queue.del", queue_del, name_params, METHOD_ENDS, "clear the filters and free" },
+	{ "queue.pause", queue_pause, name_params, METHOD_CHANGES, "the VM is paused: deliver nothing" },
+	{ "queue.resume", queue_resume, name_params, METHOD_CHANGES, "the VM runs again" },
+	{ "queue.set", queue_set, set_params, METHOD_CHANGES, "change a live queue" },
+	{ "rss.show", rss_show, name_params, METHOD_READS, "receive-side scaling of a queue" },
+	{ "rss.set", rss_set, rss_set_params, METHOD_CHANGES, "change it" },
+	{ "rss.move", rss_move, rss_move_params, METHOD_CHANGES, "move entries of tables to other CPUs" },
+	{ "filter.list", filter_list, queue_filter_params, METHOD_READS, "filters, of one queue or all" },
+	{ "filter.show", filter_show, filter_of_params, METHOD_READS, "one filter" },
+	{ "filter.add", filter_add, filter_add_params, METHOD_CHANGES, "set filters" },
+	{ "filter.del", filter_del, filter_of_params, METHOD_ENDS, "clear a filter" },
+	{ "filter.move", filter_move, filter_move_params, METHOD_CHANGES, "move a filter, atomically" },
+	{ "filter.apply", filter_apply, filter_apply_params, METHOD_CHANGES,
 	  "set, clear and move many filters as one change" },
-	{ "stats", stats, queue_filter_params, false, "counters" },
-	{ "monitor", monitor, NULL, false, "stream events" },
-	{ NULL, NULL, NULL, false, NULL },
+	{ "stats", stats, queue_filter_params, METHOD_READS, "counters" },
+	{ "monitor", monitor, NULL, METHOD_READS, "stream events" },
+	{ NULL, NULL, NULL, METHOD_READS, NULL },
 };
 
 void service_client_gone(void *service, uint64_t client_id)

@@ -315,7 +315,7 @@ static int check_request(const struct client *c, const struct message *m,
 	*method = find_method(c->server, m->method);
 	if (!*method)
 		return vmq_err(err, -EOPNOTSUPP, "this service has no method '%.40s'", m->method);
-	if ((*method)->changes && !c->may_change)
+	if ((*method)->kind == METHOD_CHANGES && !c->may_change)
 		return vmq_err(err, -EACCES,
 			       "%s needs root or a member of the group that owns %s", m->method,
 			       c->server->path);
@@ -344,7 +344,7 @@ static void client_request(struct client *c, const struct message *m,
 	LIST_INSERT_HEAD(&c->requests, p, link);
 	c->n_requests++;
 	c->asked = true;
-	c->owns |= method->changes;
+	c->owns |= method->kind != METHOD_READS;
 	log_debug("control: pid %d uid %u: %s", c->pid, c->uid, method->name);
 	method->fn(c->server->service, &p->r);
 }

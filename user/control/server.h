@@ -15,8 +15,9 @@
  *
  * A peer is known by SO_PEERCRED. Uid 0 is the administrator; others must be
  * allowed by the socket's mode and act on what is theirs (F-13, F-17, R-12).
- * The socket's group is who may change things: a peer that is not in it (the
- * administrator has opened the mode to all) may only read.
+ * The socket's group is who may make and change things: a peer that is not in it
+ * (the administrator has opened the mode to all) may read, and give back what is
+ * its own.
  * Slow or silent peers cost a descriptor and a bounded queue of bytes, never
  * the service's time: all I/O is non-blocking, a peer whose replies pile up is
  * dropped, and at CLIENTS_MAX the longest silent one makes room.
@@ -71,6 +72,13 @@ struct request {
 	json_int_t id;
 };
 
+/*
+ * The socket's group is a policy that may veto what makes and changes things, but
+ * never what finishes or gives back: a queue that was allocated can be completed,
+ * and who has made something can always clear and free it (R-19).
+ */
+enum method_kind { METHOD_READS, METHOD_CHANGES, METHOD_ENDS };
+
 struct method {
 	const char *name;	/* "queue.add"; NULL ends the table */
 	/*
@@ -78,7 +86,7 @@ struct method {
 	 */
 	void (*fn)(void *service, struct request *r);
 	const struct param *params;	/* NULL: takes none */
-	bool	 changes;	/* not allowed to read-only peers */
+	enum method_kind kind;
 	const char *help;
 };
 

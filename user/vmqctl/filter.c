@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * filter.c - vmqctl filter: list, add, del, move, apply
+ * filter.c - vmqctl filter: list, show, add, del, move, apply
  *
  * `filter apply` reads changes line by line and sends them as one: all of them
  * are made, or none.
@@ -45,6 +45,28 @@ static int filter_list(struct ctl *c, int n, char **word)
 		return c->err.code;
 	if (!ctl_json(c, result))
 		print_filters(json_object_get(result, "filters"));
+	json_decref(result);
+	return 0;
+}
+
+static int filter_show(struct ctl *c, int n, char **word)
+{
+	json_t *result, *list;
+	uint64_t id;
+	int rc;
+
+	(void)n;
+	rc = parse_number(word[0], "filter", 1, VMQ_FILTERS_MAX, &id, &c->err);
+	if (rc)
+		return rc;
+	result = ctl_call(c, "filter.show", json_pack("{s:I}", "id", (json_int_t)id));
+	if (!result)
+		return c->err.code;
+	if (!ctl_json(c, result)) {
+		list = json_pack("[O]", json_object_get(result, "filter"));
+		print_filters(list);
+		json_decref(list);
+	}
 	json_decref(result);
 	return 0;
 }
@@ -309,6 +331,7 @@ static const struct opt del_options[] = {
 
 const struct command filter_commands[] = {
 	{ "filter", "list", "[QUEUE]", 0, 1, NULL, filter_list, "filters of a queue, or all" },
+	{ "filter", "show", "ID", 1, 1, NULL, filter_show, "one filter" },
 	{ "filter", "add", "QUEUE", 1, 1, add_options, filter_add,
 	  "set filters; QUEUE may be 'host' or 'drop'" },
 	{ "filter", "del", "ID...|QUEUE", 1, -1, del_options, filter_del, "clear filters" },
