@@ -412,8 +412,11 @@ void queue_slot_stats(struct queue *q, struct vmq_slot_stats *sum)
 
 uint32_t queue_ring(const struct queue *q)
 {
-	uint32_t want = q->rec.ring ? roundup_pow2(q->rec.ring) : q->service->ring;
+	uint32_t want;
 
+	if (q->ring)
+		return q->ring;
+	want = q->rec.ring ? roundup_pow2(q->rec.ring) : q->service->ring;
 	return MIN(MAX(want, RING_MIN), RING_MAX);
 }
 
@@ -431,6 +434,20 @@ uint32_t queue_fib_value(const struct queue *q)
 	return VMQ_FIB_VALUE(VMQ_TARGET_SLOT, flags, q->id, q->slot[i]);
 }
 
+/* The ring's size is a hint: before a queue goes without, smaller ones do (M-2). */
+static int open_rings(struct queue *q, struct vmq_err *err)
+{
+	uint32_t ring = queue_ring(q);
+	int rc = port_rings_open(q->port, q->slot, ring, err);
+
+	while (rc == -ENOBUFS && ring > RING_MIN) {
+		ring /= 2;
+		rc = port_rings_open(q->port, q->slot, ring, NULL);
+	}
+	q->ring = rc ? 0 : ring;
+	return rc;
+}
+
 int queue_complete(struct queue *q, struct vmq_err *err)
 {
 	int next = queue_next(q, QUEUE_EV_COMPLETE, err), rc;
@@ -445,7 +462,7 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 	rc = queue_slots_take(q, q->width, err);
 	if (rc)
 		return rc;
-	rc = port_rings_open(q->port, q->slot, queue_ring(q), err);
+	rc = open_rings(q, err);
 	if (rc)
 		goto err_slots;
 	q->rec.flags |= VMQ_QUEUE_F_COMPLETE;
@@ -465,6 +482,7 @@ err_rings:
 	q->rec.flags &= ~VMQ_QUEUE_F_COMPLETE;
 	queue_save(q, NULL);
 	port_rings_close(q->port);
+	q->ring = 0;
 err_slots:
 	queue_slots_give(q, 0);
 	return rc;

@@ -41,6 +41,7 @@ struct queue {
 	uint64_t client_id;	/* connection it belongs to; 0: outlives all */
 	struct port *port;
 	char	*channel_lost;	/* why a restart could not open the channel, or NULL */
+	uint32_t ring;		/* entries of its rings while it has any, else 0 */
 	uint16_t slot[VMQ_PAIRS_MAX];
 	uint16_t n_slots;	/* held; by the receiving pairs */
 	uint16_t width;		/* pairs that receive: rec.pairs, or fewer (control/rss.h) */
