@@ -232,6 +232,42 @@ ctl()
 	"$VMQ_BUILD/vmqctl" "$@"
 }
 
+# requests METHOD-AND-JSON...: on one connection, none waits for the one before; what
+# comes back, a line per message. at_once: so that they all lie there when the service
+# looks (tests/prog/requests.c).
+requests()
+{
+	printf '%s\n' "$@" | "$PROG/requests" "/run/vmq/$IFACE.sock"
+}
+
+at_once()
+{
+	printf '%s\n' "$@" | "$PROG/requests" --freeze "$(load_pid)" "/run/vmq/$IFACE.sock"
+}
+
+# outcome N: of the Nth request in $output: ok, or the code of its error
+outcome()
+{
+	jq -r --argjson id "$1" 'select(.id == $id) | .error.code //
+		([.result.results[]? | .code // empty][0]) // "ok"' <<<"$output"
+}
+
+# result N [FILTER]: of the Nth request in $output
+result()
+{
+	jq -c --argjson id "$1" "select(.id == \$id) | .result | ${2:-.}" <<<"$output"
+}
+
+# as_uid UID [GID] -- CMD...: as somebody who is nobody in particular
+as_uid()
+{
+	local uid=$1 gid=$1
+	shift
+	[ "$1" = -- ] || { gid=$1; shift; }
+	shift
+	setpriv --reuid "$uid" --regid "$gid" --clear-groups "$@"
+}
+
 # stat_of QUEUE KEY: one counter of `vmqctl stats -j`; KEY may be a path (dropped.ring_full)
 stat_of()
 {
