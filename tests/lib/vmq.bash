@@ -97,10 +97,12 @@ make_wire()
 	quiet wire0 wire
 }
 
-# make_guest NAME: a namespace for a VM's tap
+# make_guest NAME: a namespace for a VM's tap. A TAP comes up at once, so IPv6 must
+# be off before it is there, or its announcements are counted.
 make_guest()
 {
 	ip netns add "$1"
+	ip netns exec "$1" sysctl -qw net.ipv6.conf.default.disable_ipv6=1
 	ip -n "$1" link set lo up
 }
 

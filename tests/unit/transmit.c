@@ -306,6 +306,45 @@ static void test_blocked(void)
 	close_all();
 }
 
+/* Made paused, and a station before it goes on: nothing it said is refused. */
+static void test_first(void)
+{
+	struct bytes f = rig_frame(0x99, 6, NO_TAG, 60);
+	struct station st = { .rule = VMQ_RULE_UNTAGGED };
+	struct port_config cfg = {
+		.id = 1, .name = "first", .rule = VMQ_RULE_UNTAGGED, .pairs = 1, .paused = true,
+	};
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct vmq_slot_stats bpf = { 0 };
+	uint64_t end = now_ns() + RIG_DEADLINE;
+	struct port_stats now = { 0 };
+	struct guest g;
+
+	dp = rig_datapath(1);
+	guest_init(&g);
+	cfg.channel = &g.ch;
+	cfg.cpu[0] = worker_cpu(datapath_worker_at(dp, 0));
+	if (!is_int(port_open(&st.port, dp, &cfg, &err), 0, "a port that is paused from the start"))
+		return;
+	guest_send(&g, &f);
+	datapath_sync(dp);
+	datapath_sync(dp);
+	port_get_stats(st.port, &bpf, &now);
+	is_int(now.tx_frames, 0, "nothing is taken from its guest");
+	rig_mac(st.mac, 6);
+	is_int(switch_set_stations(datapath_switch(dp), &st, 1, &err), 0, "it becomes a station");
+	port_set_paused(st.port, false);
+	while (!now.tx_frames && now_ns() < end)
+		port_get_stats(st.port, &bpf, &now);
+	datapath_sync(dp);
+	port_get_stats(st.port, &bpf, &now);
+	ok(now.tx_wire == 1 && !now.tx_spoofed, "then its first frame leaves");
+	switch_set_stations(datapath_switch(dp), NULL, 0, NULL);
+	port_close(st.port, false);
+	switch_stop(datapath_switch(dp));
+	datapath_close(dp);
+}
+
 int main(void)
 {
 	const char *why = rig_enter();
@@ -330,6 +369,7 @@ int main(void)
 	}
 	close_all();
 	test_blocked();
+	test_first();
 	close(wire);
 	return unit_done();
 }

@@ -321,7 +321,7 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	port = (struct port_config){
 		.id = q->id, .name = q->rec.name, .channel = ch, .rule = q->rec.rule,
 		.trust = q->rec.flags & VMQ_QUEUE_F_TRUST, .pairs = q->width,
-		.channel_pairs = q->rec.channel_pairs,
+		.channel_pairs = q->rec.channel_pairs, .paused = true,
 	};
 	memcpy(port.cpu, q->place.cpu, sizeof(port.cpu));
 	rc = port_open(&q->port, s->datapath, &port, err);
@@ -330,9 +330,6 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 			ch->ops->close(ch, adopt);
 		goto err_free;
 	}
-	if (q->rec.flags & VMQ_QUEUE_F_PAUSED)
-		port_set_paused(q->port, true);
-
 	s->queue[q->id] = q;
 	s->n_queues++;
 	rc = queue_save(q, err);
@@ -340,6 +337,8 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 		rc = service_refresh_stations(s, err);
 	if (rc)
 		goto err_port;
+	/* Not before it is a station: what the guest says first would be refused. */
+	port_set_paused(q->port, q->rec.flags & VMQ_QUEUE_F_PAUSED);
 	for (i = 0; i < q->rec.n_macs; i++)
 		service_address_add(s, q->rec.mac[i]);
 	queue_enter(q, state_next(QUEUE_UNDEFINED, QUEUE_EV_ALLOCATE));

@@ -154,6 +154,7 @@ int port_open(struct port **out, struct datapath *dp, const struct port_config *
 	p->channel = cfg->channel;
 	p->id = cfg->id;
 	p->rule = cfg->rule;
+	p->paused = cfg->paused;
 	p->width = cfg->pairs;
 	p->lanes = cfg->channel_pairs ? cfg->channel_pairs : cfg->pairs;
 	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
