@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vlan_access.bpf.c - the two tc programs of vlan-access
+ * vlan_access.bpf.c - the tc programs of vlan-access
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -18,6 +18,13 @@ int to_trunk(struct __sk_buff *skb)
 	if (bpf_skb_vlan_push(skb, bpf_htons(0x8100), vlan) < 0)
 		return TC_ACT_SHOT;
 	return (int)bpf_redirect(trunk_ifindex, 0);
+}
+
+/* On the trunk, outbound: everything gets the tag. */
+SEC("tc")
+int push(struct __sk_buff *skb)
+{
+	return bpf_skb_vlan_push(skb, bpf_htons(0x8100), vlan) < 0 ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 /*
