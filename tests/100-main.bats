@@ -106,6 +106,26 @@ pings()
 	[ "$(stat_of vm1 switch_delivered)" -ge 5 ]
 }
 
+@test "what is for the link itself reaches no VM, and none sends it unless trusted" {
+	add_vm vm1 $M1 ""
+	add_vm vm2 $M2 "" --vlan any
+	start_recv vm2 vm2 eth0 --timeout 10 --idle 300
+	start_recv wire wire wire0 --count 3 --timeout 10
+	send_frames --dst 01:80:c2:00:00:00,01:80:c2:00:00:0e,01:80:c2:00:00:10 --count 30
+	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst 01:80:c2:00:00:0e --count 4
+	wait_until 5 link_local_is 4
+	ctl queue set vm1 --trust on
+	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst 01:80:c2:00:00:0e --count 3
+	finish_recv wire
+	finish_recv vm2
+	[ "$(jq .frames <<<"$output")" -eq 10 ]
+}
+
+link_local_is()
+{
+	[ "$(stat_of vm1 tx_link_local)" -eq "$1" ]
+}
+
 @test "VM to VM: same VLAN yes, across VLANs no" {
 	add_vm vm1 $M1 10.0.0.1/24 --vlan 100
 	add_vm vm2 $M2 10.0.0.2/24 --vlan 100

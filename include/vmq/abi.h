@@ -241,7 +241,7 @@ struct vmq_meta {		/* array map `meta`, one entry; read before all else */
 };
 
 /* A queue's configuration (hash map `queues`, by id): all a restart needs. */
-#define VMQ_QUEUE_F_TRUST	0x1	/* source MAC and VLAN are not checked */
+#define VMQ_QUEUE_F_TRUST	0x1	/* source addresses are not checked */
 #define VMQ_QUEUE_F_COMPLETE	0x2	/* allocation was completed */
 #define VMQ_QUEUE_F_PAUSED	0x4	/* the VM is paused: nothing is delivered */
 #define VMQ_QUEUE_F_SINGLE	0x8	/* per-queue indication (R-5 flag 0x1) */

@@ -156,7 +156,6 @@ int main(int argc, char **argv)
 		.txqs = 1,
 		.stride = (uint32_t)rxqs,
 		.xsks_fd = bpf_map__fd(skel->maps.xsks),
-		.native = true,
 		.chunk = 2048,
 		.rx_frames = (uint32_t)(queues * ring),
 		.tx_frames = 64,

@@ -153,7 +153,6 @@ static int rig_datapath(uint32_t rxqs, uint32_t rx_frames, struct vmq_err *err)
 		.txqs = rxqs,
 		.stride = RIG_RXQS,
 		.xsks_fd = bpf_map__fd(rig.skel->maps.xsks),
-		.native = true,
 		.chunk = 2048,
 		.rx_frames = rx_frames,
 		.tx_frames = 256,

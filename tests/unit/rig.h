@@ -61,16 +61,19 @@ static inline void rig_put16(struct bytes *f, uint32_t v)
 	f->data[f->len++] = (uint8_t)v;
 }
 
-/* Stations are 52:54:00:00:00:xx; 0xff is broadcast, 0x133 an IPv6 group. */
+/*
+ * Stations are 52:54:00:00:00:xx; 0xff is broadcast, 0x133 an IPv6 group, 0x2xx is
+ * 01:80:c2:00:00:xx.
+ */
 static inline void rig_mac(uint8_t mac[6], int station)
 {
-	static const uint8_t ours[6] = { 0x52, 0x54 };
+	static const uint8_t ours[6] = { 0x52, 0x54 }, link_local[6] = { 0x01, 0x80, 0xc2 };
 
-	memcpy(mac, ours, 6);
+	memcpy(mac, station < 0x200 ? ours : link_local, 6);
 	mac[5] = (uint8_t)station;
 	if (station == 0xff)
 		memset(mac, 0xff, 6);
-	if (station > 0xff) {
+	if (station > 0xff && station < 0x200) {
 		mac[0] = 0x33;
 		mac[1] = 0x33;
 	}

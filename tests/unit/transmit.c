@@ -61,6 +61,15 @@ static const struct test tests[] = {
 	{ "so does a multicast, with its priority", B, 0x133, 2, TAG(0x6000), 0,
 	  TAG(0x6064), BIT(A) | BIT(D), TAG(0x6064), COUNTER(tx_wire) },
 
+	{ "a frame for the link itself is refused (STP)", A, 0x200, 1, NO_TAG, 0,
+	  NOTHING, 0, NO_TAG, COUNTER(tx_link_local) },
+	{ "to the last such group, too", D, 0x20f, 4, NO_TAG, 0,
+	  NOTHING, 0, NO_TAG, COUNTER(tx_link_local) },
+	{ "the groups after it are like others", A, 0x210, 1, NO_TAG, 0,
+	  TAG(100), BIT(B) | BIT(D), TAG(100), COUNTER(tx_wire) },
+	{ "a trusted port's goes to the wire, to no port (LLDP)", E, 0x20e, 5, NO_TAG, 0,
+	  TAG(200), 0, NO_TAG, COUNTER(tx_wire) },
+
 	{ "another's source address is refused", A, 0x99, 2, NO_TAG, 0,
 	  NOTHING, 0, NO_TAG, COUNTER(tx_spoofed) },
 	{ "an unknown source address is refused", A, 2, 0x77, NO_TAG, 0,
@@ -130,6 +139,7 @@ static void stats_of(int p, struct port_stats *st)
 static bool all_counted(const struct port_stats *s, uint64_t flooded)
 {
 	return s->tx_frames == s->tx_wire + s->tx_local - flooded + s->tx_spoofed + s->tx_vlan +
+	       s->tx_link_local +
 	       s->tx_malformed + s->tx_no_buffer + s->tx_wire_error;
 }
 

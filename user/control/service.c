@@ -283,7 +283,6 @@ static int open_datapath(struct service *s, struct vmq_err *err)
 		.txqs = s->info->dev.txqs,
 		.stride = s->info->stride,
 		.xsks_fd = s->info->xsks_fd,
-		.native = s->info->mode == VMQ_MODE_NATIVE,
 		.chunk = s->cfg.chunk,
 		.rx_frames = s->cfg.frames,
 		.tx_frames = TX_FRAMES,

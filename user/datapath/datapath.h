@@ -29,7 +29,6 @@ struct datapath_config {
 	uint32_t txqs;
 	uint32_t stride;	/* of the XSKMAP */
 	int	 xsks_fd;
-	bool	 native;
 	uint32_t chunk;		/* 2048 or 4096 */
 	uint32_t rx_frames;	/* per RX queue, for rings */
 	uint32_t tx_frames;	/* per RX queue */

@@ -34,6 +34,16 @@ static inline bool frame_is_multicast(const uint8_t *data)
 	return data[0] & 1;
 }
 
+/*
+ * 01:80:c2:00:00:00 to 0f: for the two ends of one link (IEEE 802.1Q, table 8-1):
+ * STP, PAUSE, LACP, LLDP, 802.1X. No bridge forwards them.
+ */
+static inline bool frame_is_link_local(const uint8_t *data)
+{
+	return data[0] == 0x01 && data[1] == 0x80 && data[2] == 0xc2 && !data[3] && !data[4] &&
+	       !(data[5] & 0xf0);
+}
+
 /**
  * frame_build() - describe a frame as it shall reach a guest
  * @f: out

@@ -40,6 +40,7 @@ struct port_stats {
 	uint64_t tx_local;
 	uint64_t tx_spoofed;
 	uint64_t tx_vlan;
+	uint64_t tx_link_local;
 	uint64_t tx_malformed;
 	uint64_t tx_no_buffer;
 	uint64_t tx_wire_error;
@@ -60,7 +61,7 @@ struct uplink_stats {		/* the packet socket beside queue 0 */
 	uint64_t frames;	/* taken for the switch */
 	uint64_t flooded;
 	uint64_t carried;	/* unicast for a VM without a Running queue */
-	uint64_t ignored;	/* of no VM's VLAN */
+	uint64_t ignored;	/* of no VM's VLAN, or link-local */
 	uint64_t malformed;
 	uint64_t dropped;	/* the socket's own buffer was full */
 };

@@ -86,6 +86,8 @@ static enum uplink_fate switch_from_wire(void *arg, const struct frame_info *fi,
 	struct port *port;
 	uint32_t got;
 
+	if (frame_is_link_local(fi->data))
+		return UPLINK_IGNORED;	/* the host is the other end of that link */
 	if (frame_is_multicast(fi->data))
 		return switch_flood_to(sw, NULL, fi, vlan, &got) ? UPLINK_FLOODED
 								 : UPLINK_IGNORED;

@@ -15,13 +15,15 @@
  * the headroom: the two addresses move down, the payload stays.
  *
  * What --trust turns off is the comparison of the source address with the port's
- * stations, for guests that are bridges or routers themselves. The port's VLAN is
+ * stations, for guests that are bridges or routers themselves, and the end of
+ * frames to link-local groups: PAUSE, LACP, STP, LLDP would speak to the switch
+ * port in the host's name. A trusted guest's go to the wire, never to a port. The port's VLAN is
  * not a matter of trust: it is where the port is connected, so a tagged frame is
  * refused on an access port with trust as without, as it is on a switch. A guest
  * that is to choose its VLANs gets rule ANY.
  *
  * Counters: tx_frames are all that were taken; each is spoofed, of a wrong VLAN,
- * malformed, local, or for the wire (sent, without a buffer, or refused), and a
+ * link-local, malformed, local, or for the wire (sent, without a buffer, or refused), and a
  * flooded one is local and for the wire.
  */
 #include <linux/if_ether.h>
@@ -88,6 +90,8 @@ static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *
 		return &t->stats->tx_spoofed;
 	if (!t->trust && !switch_owns(t->sw, t->port, buf->data + ETH_ALEN, *vlan))
 		return &t->stats->tx_spoofed;
+	if (!t->trust && frame_is_link_local(buf->data))
+		return &t->stats->tx_link_local;
 
 	if (t->rule != VMQ_RULE_ANY && t->rule != VMQ_RULE_UNTAGGED)
 		transmit_enter_vlan(buf, fi, t->rule);
@@ -115,7 +119,7 @@ static bool transmit_switch(struct transmit_ctx *t, struct frame_buf *buf)
 		return false;
 	}
 	if (frame_is_multicast(fi.data)) {
-		if (switch_flood(t->sw, t->port, &fi, vlan))
+		if (!frame_is_link_local(fi.data) && switch_flood(t->sw, t->port, &fi, vlan))
 			counter_add(&t->stats->tx_local, 1);
 		return true;
 	}
