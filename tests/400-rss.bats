@@ -93,6 +93,8 @@ send_and_count()
 	[ "$(in_ns vm1 ip -j -d link show eth0 | jq .[0].linkinfo.info_data.multi_queue)" = true ]
 	[ "$(in_ns vm1 ip -j -d link show eth0 | jq .[0].linkinfo.info_data.numqueues)" = 2 ]
 	[ "$(ctl queue list -j | jq -c '.queues[1] | [.pairs, .cpus, .rss]')" = '[2,[0,1],true]' ]
+	ctl queue show vm1 -j | jq -e '.queue | .id == 1 and .state == "running" and
+		(.pair_list | length) == 2 and (.filter_list | length) == 1'
 	ctl rss show vm1
 	# another queue's key is another
 	add_vm vm2 $M2 --pairs 2
@@ -525,7 +527,7 @@ load_vms()
 @test "more pairs than there are buffers for: refused, nothing changed (R-8)" {
 	add_vm vm1 $M1 --ring 4096
 	for i in 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
-		ctl queue add "q$i" --mac "52:54:00:00:01:$i" --ring 4096
+		ctl queue add "q$i" --mac "52:54:00:00:01:$(printf %02x "$i")" --ring 4096
 	done
 	run -5 ctl queue set vm1 --pairs 2
 	[[ $output == *"asked for"* ]]
