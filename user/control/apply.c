@@ -69,8 +69,6 @@ static int read_target(struct apply *a, struct change *c, const char *name, stru
 		rc = queue_may_change(c->to, &who, err);
 		return rc ? rc : MIN(queue_next(c->to, QUEUE_EV_SET_FILTER, err), 0);
 	}
-	if (c->op == CHANGE_MOVE)
-		return vmq_err(err, -EINVAL, "a filter moves between virtual machines' queues only");
 	return 0;
 }
 
@@ -124,9 +122,9 @@ static int run_change(struct apply *a, struct change *c, struct vmq_err *err)
 		c->target = f->rec.target;
 		return filters_del(fs, f, err);
 	}
-	if (f->rec.target != VMQ_TARGET_SLOT)
-		return vmq_err(err, -EINVAL, "filter %u is not one of a virtual machine's queue",
-			       f->rec.id);
+	if (f->rec.target != VMQ_TARGET_SLOT || !c->to)
+		return vmq_err(err, -EINVAL,
+			       "a filter moves between virtual machines' queues only");
 	return filters_move(fs, f, c->to->id, err);
 }
 
