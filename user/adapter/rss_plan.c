@@ -93,7 +93,7 @@ int rss_plan(const struct rss_place *now, const struct rss_demand *was,
 		return -ENOSPC;
 	*next = *now;
 	for (i = 0; i < next->pairs; i++)
-		next->serves[i] = now->serves[i] && i < may_serve && named(cpu, n, now->cpu[i]);
+		next->serves[i] = i < may_serve && now->serves[i] && named(cpu, n, now->cpu[i]);
 
 	for (round = 0; round < 3; round++) {
 		for (i = 0; i < n; i++) {

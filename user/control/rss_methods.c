@@ -231,37 +231,33 @@ const struct param rss_move_params[] = {
 #define ENTRY_DEFAULT	0xffff
 #define ENTRY_PRIMARY	0xfffe
 
-static int read_entry(const json_t *move, struct vmq_queue_record *next, uint16_t **at,
-		      struct vmq_err *err)
+/* What a move changes in @next; NULL: nothing that there is. */
+static uint16_t *find_entry(const json_t *entry, struct vmq_queue_record *next)
 {
-	const json_t *entry = json_object_get(move, "entry");
 	const char *word = json_string_value(entry);
-	json_int_t n = json_integer_value(entry);
+	json_int_t n = json_is_integer(entry) ? json_integer_value(entry) : -1;
 
-	if (json_is_integer(entry) && n >= 0 && n < next->rss_entries)
-		*at = &next->rss_table[n];
-	else if ((word && !strcmp(word, "default")) || n == ENTRY_DEFAULT)
-		*at = &next->rss_default;
-	else if ((word && !strcmp(word, "primary")) || n == ENTRY_PRIMARY)
-		*at = &next->rss_primary;
-	else if (json_is_integer(entry))
-		return vmq_err(err, -EINVAL, "the table of queue %s has entries 0 to %u, no %lld",
-			       next->name, next->rss_entries - 1, (long long)n);
-	else
-		return vmq_err(err, -EINVAL, "entry must be a number, default or primary");
-	return 0;
+	if (n >= 0 && n < next->rss_entries)
+		return &next->rss_table[n];
+	if (n == ENTRY_DEFAULT || (word && !strcmp(word, "default")))
+		return &next->rss_default;
+	if (n == ENTRY_PRIMARY || (word && !strcmp(word, "primary")))
+		return &next->rss_primary;
+	return NULL;
 }
 
 static int read_move(const json_t *move, struct vmq_queue_record *next, struct vmq_err *err)
 {
-	const json_t *cpu = json_object_get(move, "cpu");
+	const json_t *entry = json_object_get(move, "entry"), *cpu = json_object_get(move, "cpu");
+	uint16_t *at = find_entry(entry, next);
 	json_int_t n = json_integer_value(cpu);
-	uint16_t *at = NULL;
-	int rc;
 
-	rc = read_entry(move, next, &at, err);
-	if (rc)
-		return rc;
+	if (!at && json_is_integer(entry))
+		return vmq_err(err, -EINVAL, "the table of queue %s has entries 0 to %u, no %lld",
+			       next->name, next->rss_entries - 1,
+			       (long long)json_integer_value(entry));
+	if (!at)
+		return vmq_err(err, -EINVAL, "entry must be a number, default or primary");
 	if (!json_is_integer(cpu) || n < 0 || n >= UINT16_MAX)
 		return vmq_err(err, -EINVAL, "cpu must be the number of a CPU");
 	*at = n;
