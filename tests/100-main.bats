@@ -188,9 +188,9 @@ sent_something()
 }
 
 @test "order within a queue is kept (P-3)" {
-	add_vm vm1 $M1 ""
-	start_recv vm1 vm1 eth0 --count 2000 --timeout 10 --seq
-	send_frames --dst $M1 --count 2000 --rate 50000
+	add_vm vm1 $M1 "" --ring 2048
+	start_recv vm1 vm1 eth0 --count 2000 --timeout 20 --seq
+	send_frames --dst $M1 --count 2000 --rate 10000
 	finish_recv vm1
 	[ "$(jq .reordered <<<"$output")" -eq 0 ]
 }
