@@ -31,13 +31,14 @@ static int repeat(struct vmq *v, long times)
 	size_t size = 0;
 	int n = 0;
 
-	while (n < LINES && (line[n] = NULL, getline(&line[n], &size, stdin) > 0)) {
+	for (; n < LINES; n++, size = 0) {
+		line[n] = NULL;
+		if (getline(&line[n], &size, stdin) <= 0 || !strchr(line[n], ' '))
+			break;
 		line[n][strcspn(line[n], "\n")] = '\0';
-		if (!strchr(line[n], ' '))
-			return 2;
-		n++;
-		size = 0;
 	}
+	if (n < LINES)
+		free(line[n]);
 	for (; times > 0; times--) {
 		for (int i = 0; i < n; i++, calls++) {
 			params = strchr(line[i], ' ');
@@ -51,6 +52,8 @@ static int repeat(struct vmq *v, long times)
 			*params = ' ';
 		}
 	}
+	while (n)
+		free(line[--n]);
 	printf("{\"calls\":%lu,\"failed\":%lu}\n", calls, failed);
 	return failed != 0;
 }
