@@ -141,13 +141,20 @@ static void test_call(struct vmq *v)
 	is_int(vmq_call(v, "echo", "{\"name\":\"z\"}", NULL), 0, "then a good call");
 	is_str(vmq_error(v), "", "leaves no error");
 
-	big = malloc(MESSAGE_MAX + 32);
-	sprintf(big, "{\"name\":\"%0*d\"}", MESSAGE_MAX, 0);
+	big = malloc(REQUEST_MAX + 32);
+	sprintf(big, "{\"name\":\"%0*d\"}", REQUEST_MAX, 0);
 	is_int(vmq_call(v, "echo", big, NULL), -EMSGSIZE, "too long: %s", vmq_error(v));
 	sprintf(big, "{\"name\":\"%0*d\"}", MESSAGE_MAX - 100, 0);
 	is_int(vmq_call(v, "echo", big, &result), 0, "256 KiB go through and come back");
 	is_int(strlen(result), strlen(big), "all of it");
 	free(result);
+	sprintf(big, "{\"name\":\"%0*d\"}", 4 * MESSAGE_MAX, 0);
+	is_int(vmq_call(v, "echo", big, &result), 0, "1 MiB goes in a memfd and comes back");
+	is_int(strlen(result), strlen(big), "all of it");
+	free(result);
+	sprintf(big, "{\"x\":\"%0*d\"}", 2 * MESSAGE_MAX, 0);
+	is_int(vmq_call(v, "take", big, &result), -EINVAL, "its errors come as always: %s",
+	       vmq_error(v));
 	free(big);
 	is_int(vmq_call(v, "big", "{\"n\":3000000}", &result), 0, "a long result comes in parts");
 	r = json_loads(result, 0, NULL);

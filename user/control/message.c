@@ -22,7 +22,8 @@
 /* 15 digits: 8.1 goes out as 8.1 and not as 8.0999999999999996. */
 #define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
-static const char *const request_keys[] = { "version", "id", "method", "params" };
+static const char *const request_keys[] = { "version", "id", "method", "params", NULL };
+static const char *const memfd_keys[] = { "version", "id", "memfd", NULL };
 
 static bool is_integer(const json_t *v)
 {
@@ -58,7 +59,8 @@ static const struct {
 	[PARAM_OBJECTS] = { is_object, true, "a list of objects" },
 };
 
-static int check_keys(json_t *root, struct vmq_err *err)
+static int check_keys(json_t *root, const char *const *keys, const char *words,
+		      struct vmq_err *err)
 {
 	const char *key;
 	json_t *value;
@@ -66,14 +68,26 @@ static int check_keys(json_t *root, struct vmq_err *err)
 	json_object_foreach(root, key, value) {
 		bool known = false;
 
-		for (size_t i = 0; i < ARRAY_SIZE(request_keys); i++)
-			known |= !strcmp(key, request_keys[i]);
+		for (int i = 0; keys[i]; i++)
+			known |= !strcmp(key, keys[i]);
 		if (!known)
-			return vmq_err(err, -EPROTO,
-				       "a request has version, id, method and params, no '%.40s'",
-				       key);
+			return vmq_err(err, -EPROTO, "%s, no '%.40s'", words, key);
 	}
 	return 0;
+}
+
+/* The request is elsewhere, and the message says only that. */
+static int parse_memfd(struct message *m, const json_t *memfd, struct vmq_err *err)
+{
+	json_int_t len = json_integer_value(memfd);
+
+	if (!json_is_integer(memfd) || len < 1)
+		return vmq_err(err, -EPROTO, "\"memfd\" is not the length of a request");
+	if (len > REQUEST_MAX)
+		return vmq_err(err, -EMSGSIZE, "a request has at most %d bytes, not %lld; ask for "
+			       "less at once", REQUEST_MAX, (long long)len);
+	m->memfd = (size_t)len;
+	return check_keys(m->root, memfd_keys, "beside a memfd a message has version and id", err);
 }
 
 int message_parse(struct message *m, const char *text, size_t len, struct vmq_err *err)
@@ -103,6 +117,9 @@ int message_parse(struct message *m, const char *text, size_t len, struct vmq_er
 	if (!m->has_id)
 		return vmq_err(err, -EPROTO, "the request needs an \"id\", a whole number");
 
+	if (json_object_get(m->root, "memfd"))
+		return parse_memfd(m, json_object_get(m->root, "memfd"), err);
+
 	method = json_object_get(m->root, "method");
 	if (!json_is_string(method))
 		return vmq_err(err, -EPROTO, "the request needs a \"method\", a string");
@@ -112,7 +129,8 @@ int message_parse(struct message *m, const char *text, size_t len, struct vmq_er
 	if (params && !json_is_object(params))
 		return vmq_err(err, -EPROTO, "\"params\" of %.40s is not an object", m->method);
 	m->params = params;
-	return check_keys(m->root, err);
+	return check_keys(m->root, request_keys, "a request has version, id, method and params",
+			  err);
 }
 
 void message_clear(struct message *m)

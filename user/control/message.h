@@ -23,6 +23,7 @@ struct message {
 	json_int_t  id;
 	const char *method;
 	json_t	   *params;	/* object, or NULL */
+	size_t	    memfd;	/* not 0: no method; the request is in a memfd, so long */
 };
 
 /**

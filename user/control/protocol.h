@@ -21,4 +21,10 @@
 #define REPLY_MAX		(64 * 1024)
 #define PART_MAX		(32 * 1024)
 
+/*
+ * A request longer than MESSAGE_MAX travels in a memfd, beside a message that
+ * says only where it is: 65,536 filters as one change are 5 MB.
+ */
+#define REQUEST_MAX		(16 * 1024 * 1024)
+
 #endif /* VMQ_PROTOCOL_H */

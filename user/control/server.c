@@ -349,6 +349,39 @@ static void client_request(struct client *c, const struct message *m,
 	method->fn(c->server->service, &p->r);
 }
 
+/*
+ * The request that a message spoke of. It replaces the message in @m; its memfd is
+ * closed, and the descriptors that are left are the request's.
+ */
+static int client_read_memfd(const struct client *c, struct message *m, struct socket_message *in,
+			     struct vmq_err *err)
+{
+	size_t len = m->memfd;
+	char *text;
+	int rc;
+
+	if (!c->may_change)
+		return vmq_err(err, -EACCES, "a request of more than %d bytes needs root or a member "
+			       "of the group that owns %s", MESSAGE_MAX, c->server->path);
+	if (!in->n_fds)
+		return vmq_err(err, -EPROTO, "no memfd came with the message");
+	text = malloc(len);
+	if (!text)
+		return vmq_err(err, -ENOMEM, "no memory for a request of %zu bytes", len);
+	rc = socket_read_memfd(in->fds[0], text, len, err);
+	if (rc)
+		goto out;
+	close(in->fds[0]);
+	memmove(in->fds, in->fds + 1, (size_t)--in->n_fds * sizeof(int));
+	message_clear(m);
+	rc = message_parse(m, text, len, err);
+	if (!rc && m->memfd)
+		rc = vmq_err(err, -EPROTO, "the request in the memfd is in a memfd again");
+out:
+	free(text);
+	return rc;
+}
+
 static void client_read(struct client *c)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
@@ -371,6 +404,8 @@ static void client_read(struct client *c)
 
 	if (!rc)
 		rc = message_parse(&m, s->in, in.len, &err);
+	if (!rc && m.memfd)
+		rc = client_read_memfd(c, &m, &in, &err);
 	if (!rc)
 		rc = check_request(c, &m, &method, &err);
 	if (rc) {
@@ -480,6 +515,17 @@ static bool make_room(struct server *s)
 	return false;
 }
 
+/* Root gets in when users have filled the server: somebody must be able to look. */
+static uint32_t room_for(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) && !peer.uid)
+		return CLIENTS_MAX + CLIENTS_ROOT;
+	return CLIENTS_MAX;
+}
+
 static void refuse(int fd)
 {
 	char *text;
@@ -520,7 +566,7 @@ static void accept_clients(struct server *s)
 			out_of_fds(s);
 		if (fd < 0)
 			return;
-		if (s->n_clients >= CLIENTS_MAX && !make_room(s))
+		if (s->n_clients >= CLIENTS_MAX && !make_room(s) && s->n_clients >= room_for(fd))
 			refuse(fd);
 		else
 			client_open(s, fd);

@@ -10,7 +10,7 @@
  * and its reply {"version":1, "id":7, "result":{…}} or
  * {"version":1, "id":7, "error":{"code":"ENOENT","exit":3,"message":"…"}}.
  * A connection that called "monitor" also gets {"version":1, "event":…}. A
- * reply too long for one message comes in parts. vmq-protocol(7) is the whole
+ * reply too long for one message comes in parts, a request too long in a memfd. vmq-protocol(7) is the whole
  * of it.
  *
  * A peer is known by SO_PEERCRED. Uid 0 is the administrator; others must be
@@ -20,7 +20,8 @@
  * its own.
  * Slow or silent peers cost a descriptor and a bounded queue of bytes, never
  * the service's time: all I/O is non-blocking, a peer whose replies pile up is
- * dropped, and at CLIENTS_MAX the longest silent one makes room.
+ * dropped, and at CLIENTS_MAX the longest silent one makes room. Root
+ * has some places of its own.
  *
  * All functions run on the control thread, called from the service's epoll loop.
  */
@@ -36,6 +37,7 @@
 #include "control/protocol.h"
 
 #define CLIENTS_MAX		256
+#define CLIENTS_ROOT		16	/* root's beyond those */
 
 struct server;
 struct client;

@@ -7,6 +7,7 @@
  * of each message, a datagram socket knows no connection.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,27 @@ int socket_recv(int fd, char *buf, struct socket_message *m, struct vmq_err *err
 			       "or the receiver has none left", MESSAGE_FDS_MAX);
 	/* The peer left; an empty message looks the same and means nothing. */
 	return n ? 0 : -ECONNRESET;
+}
+
+int socket_read_memfd(int fd, char *buf, size_t len, struct vmq_err *err)
+{
+	size_t at = 0;
+	ssize_t n;
+
+	if (fcntl(fd, F_GET_SEALS) < 0)
+		return vmq_err(err, -EPROTO, "the request's descriptor is not a memfd");
+	while (at < len) {
+		n = pread(fd, buf + at, len - at, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return vmq_err_sys(err, -errno, "cannot read the request's memfd");
+		if (!n)
+			return vmq_err(err, -EPROTO, "the request's memfd ends after %zu of %zu bytes",
+				       at, len);
+		at += (size_t)n;
+	}
+	return 0;
 }
 
 int socket_send(int fd, const char *data, size_t len, int passed)

@@ -46,6 +46,12 @@ struct socket_message {
 int socket_recv(int fd, char *buf, struct socket_message *m, struct vmq_err *err);
 void socket_close_fds(const int *fds, int n);	/* those that are not -1 */
 
+/*
+ * A request of @len bytes from a memfd, into @buf. -EPROTO: it is none (a pipe or
+ * a network file could make us wait), or is shorter.
+ */
+int socket_read_memfd(int fd, char *buf, size_t len, struct vmq_err *err);
+
 /* One message on its way, without waiting. @passed: -1, or goes along. 0 or -errno. */
 int socket_send(int fd, const char *data, size_t len, int passed);
 

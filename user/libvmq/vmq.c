@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -479,10 +480,6 @@ static int send_request(struct vmq *v, const char *text, const int *fds, int n_f
 	uint64_t deadline = deadline_of(v->timeout_ms);
 	int rc;
 
-	if (iov.iov_len > MESSAGE_MAX)
-		return vmq_err(&v->err, -EMSGSIZE,
-			       "the request has %zu bytes, a message at most %d; ask for less at "
-			       "once", iov.iov_len, MESSAGE_MAX);
 	if (n_fds) {
 		size_t bytes = (size_t)n_fds * sizeof(int);
 		struct cmsghdr *h;
@@ -513,6 +510,39 @@ static int send_request(struct vmq *v, const char *text, const int *fds, int n_f
 	return 0;
 }
 
+/* A long request goes into a memfd: its descriptor, or -errno. *@text becomes the message. */
+static int move_to_memfd(struct vmq *v, char **text)
+{
+	size_t len = strlen(*text), at = 0;
+	char *message = NULL;
+	ssize_t n;
+	int fd;
+
+	if (len > REQUEST_MAX)
+		return vmq_err(&v->err, -EMSGSIZE,
+			       "the request has %zu bytes, at most %d are possible; ask for less at "
+			       "once", len, REQUEST_MAX);
+	fd = memfd_create("vmq-request", MFD_CLOEXEC);
+	if (fd < 0)
+		return vmq_err_sys(&v->err, -errno, "cannot make a memfd for the request");
+	while (at < len) {
+		n = write(fd, *text + at, len - at);
+		if (n <= 0) {
+			close(fd);
+			return vmq_err_sys(&v->err, -errno, "cannot write the request to a memfd");
+		}
+		at += (size_t)n;
+	}
+	if (asprintf(&message, "{\"version\":%d,\"id\":%lld,\"memfd\":%zu}", PROTOCOL_VERSION,
+		     (long long)v->last_id, len) < 0) {
+		close(fd);
+		return vmq_err(&v->err, -ENOMEM, "cannot write the request");
+	}
+	free(*text);
+	*text = message;
+	return fd;
+}
+
 /* What the reply says: 0 with the result, or the service's error. */
 static int read_reply(struct vmq *v, const json_t *reply, char **result)
 {
@@ -540,10 +570,10 @@ static int read_reply(struct vmq *v, const json_t *reply, char **result)
 int vmq_call_fds(struct vmq *v, const char *method, const char *params, const int *fds,
 		 int n_fds, char **result, int *fd)
 {
+	int all[MESSAGE_FDS_MAX], memfd = -1, rc = 0;
 	struct reply r = { .fd = -1 };
 	json_t *reply = NULL;
 	char *text;
-	int rc;
 
 	v->err = (struct vmq_err)VMQ_ERR_INIT;
 	if (v->fd < 0)
@@ -554,7 +584,18 @@ int vmq_call_fds(struct vmq *v, const char *method, const char *params, const in
 	text = request_text(v, ++v->last_id, method, params);
 	if (!text)
 		return v->err.code;
-	rc = send_request(v, text, fds, n_fds);
+	if (strlen(text) > MESSAGE_MAX) {
+		memfd = rc = n_fds < MESSAGE_FDS_MAX ? move_to_memfd(v, &text) :
+			     vmq_err(&v->err, -EINVAL, "a long request takes one of %d descriptors: "
+				     "pass fewer", MESSAGE_FDS_MAX);
+	}
+	all[0] = memfd;
+	for (int i = 0; i < n_fds && memfd >= 0; i++)
+		all[i + 1] = fds[i];
+	if (rc >= 0)
+		rc = send_request(v, text, memfd < 0 ? fds : all, n_fds + (memfd >= 0));
+	if (memfd >= 0)
+		close(memfd);
 	if (!rc)
 		rc = wait_reply(v, v->last_id, &r, &reply);
 	if (!rc)
