@@ -3,6 +3,7 @@
  * server.c - the control socket against good, bad and hostile clients
  */
 #include <grp.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "control/socket.h"
@@ -522,6 +523,79 @@ static void test_thousand(void)
 	rig_idle();
 }
 
+/* A request of @text in a memfd, said to have @len bytes. */
+static json_t *ask_memfd(int fd, const char *text, long long len)
+{
+	int m = memfd_create("request", MFD_CLOEXEC);
+	char message[128];
+	json_t *r;
+
+	snprintf(message, sizeof(message), "{\"version\":1,\"id\":8,\"memfd\":%lld}", len);
+	if (write(m, text, strlen(text)) < 0)
+		diag("cannot write to a memfd");
+	rig_send(fd, message, strlen(message), &m, 1);
+	close(m);
+	r = rig_recv(fd);
+	return r;
+}
+
+static void test_memfd(void)
+{
+	static const char who[] = "{\"version\":1,\"id\":9,\"method\":\"who\"}";
+	static const char envelope[] = "{\"version\":1,\"id\":8,\"memfd\":46}";
+	static const char both[] = "{\"version\":1,\"id\":8,\"memfd\":9,\"method\":\"who\"}";
+	static const struct {
+		const char *text;
+		long long len;
+		const char *id, *code, *title;
+	} tests[] = {
+		{ who, sizeof(who) - 1, "9", "", "a request in a memfd is answered" },
+		{ who, sizeof(who), "8", "EPROTO", "a memfd that is shorter than said" },
+		{ who, sizeof(who) - 2, "null", "EPROTO", "a memfd that is longer than said" },
+		{ who, 0, "8", "EPROTO", "a memfd of no length" },
+		{ who, -1, "8", "EPROTO", "a memfd of a negative length" },
+		{ who, REQUEST_MAX + 1, "8", "EMSGSIZE", "a memfd that is too long" },
+		{ envelope, sizeof(envelope) - 1, "8", "EPROTO", "a memfd in a memfd" },
+		{ "[", 1, "null", "EPROTO", "no JSON in a memfd" },
+	};
+	int fd = rig_connect(), before, p[2];
+	char *text;
+	json_t *r;
+
+	json_decref(rig_ask(fd, who));
+	before = count_fds();
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		r = ask_memfd(fd, tests[i].text, tests[i].len);
+		ok(!strcmp(at(r, "id"), tests[i].id) && !strcmp(at(r, "error.code"), tests[i].code),
+		   "%s: %s", tests[i].title, at(r, "error.message"));
+		json_decref(r);
+	}
+	text = repeat("{\"version\":1,\"id\":9,\"method\":\"who\"", ' ', REQUEST_MAX - 100, "}");
+	r = ask_memfd(fd, text, (long long)strlen(text));
+	is_str(at(r, "id"), "9", "16 MiB are read");
+	json_decref(r);
+	free(text);
+
+	r = rig_ask(fd, envelope);
+	is_str(at(r, "error.code"), "EPROTO", "without a memfd: %s", at(r, "error.message"));
+	json_decref(r);
+	r = rig_ask(fd, both);
+	is_str(at(r, "error.code"), "EPROTO", "with a method beside it: %s", at(r, "error.message"));
+	json_decref(r);
+	if (pipe2(p, O_CLOEXEC))
+		return;
+	rig_send(fd, envelope, strlen(envelope), p, 1);
+	r = rig_recv(fd);
+	is_str(at(r, "error.code"), "EPROTO", "a pipe is not waited for: %s", at(r, "error.message"));
+	json_decref(r);
+	close(p[0]);
+	close(p[1]);
+	rig_idle();
+	is_int(count_fds(), before, "no descriptor is left behind");
+	close(fd);
+	rig_idle();
+}
+
 static void test_unread_is_not_silent(void)
 {
 	const char *who = "{\"version\":1,\"id\":1,\"method\":\"who\"}";
@@ -549,20 +623,38 @@ static void test_unread_is_not_silent(void)
 
 static void test_full(void)
 {
-	int fds[CLIENTS_MAX], late;
+	int fds[CLIENTS_MAX], root[CLIENTS_ROOT], late;
 	json_t *r;
 
+	if (chmod(rig.path, 0666) || chmod(rig.dir, 0755) || seteuid(1000))
+		diag("cannot be another user: %s", strerror(errno));
 	for (int i = 0; i < CLIENTS_MAX; i++) {
 		fds[i] = rig_connect();
 		json_decref(rig_ask(fds[i], "{\"version\":1,\"id\":1,\"method\":\"monitor\"}"));
 	}
 	late = rig_connect();
 	r = rig_recv(late);
-	is_str(at(r, "error.code"), "EAGAIN", "with %d monitors the next is told: %s", CLIENTS_MAX,
-	       at(r, "error.message"));
+	is_str(at(r, "error.code"), "EAGAIN", "with %d monitors of users the next is told: %s",
+	       CLIENTS_MAX, at(r, "error.message"));
+	json_decref(r);
+	close(late);
+	if (seteuid(0))
+		diag("cannot be root again");
+	if (chmod(rig.path, 0660))
+		diag("cannot close the socket again");
+	for (int i = 0; i < CLIENTS_ROOT; i++) {
+		root[i] = rig_connect();
+		json_decref(rig_ask(root[i], "{\"version\":1,\"id\":1,\"method\":\"monitor\"}"));
+	}
+	ok(alive(root[0]) && alive(root[CLIENTS_ROOT - 1]), "root still gets in");
+	late = rig_connect();
+	r = rig_recv(late);
+	is_str(at(r, "error.code"), "EAGAIN", "%d times", CLIENTS_ROOT);
 	json_decref(r);
 	ok(alive(fds[0]), "and no monitor is closed");
 	close(late);
+	for (int i = 0; i < CLIENTS_ROOT; i++)
+		close(root[i]);
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		close(fds[i]);
 	rig_idle();
@@ -654,6 +746,18 @@ static int part_change(void)
 					"\"params\":{\"name\":\"q\"}}");
 }
 
+static int part_memfd(void)
+{
+	static const char text[] = "{\"version\":1,\"id\":1,\"memfd\":2}";
+	int fd = rig_connect(), m = memfd_create("request", MFD_CLOEXEC);
+	char buf[4096] = "";
+
+	if (write(m, "{}", 2) != 2 || rig_send(fd, text, strlen(text), &m, 1) < 0 ||
+	    recv(fd, buf, sizeof(buf) - 1, 0) <= 0)
+		return 90;
+	return strstr(buf, "EACCES") ? 1 : 0;
+}
+
 static void test_permissions(void)
 {
 	if (geteuid()) {
@@ -665,6 +769,7 @@ static void test_permissions(void)
 		return;
 	is_int(as_nobody(65534, 0, part_read), 0, "with mode 0666 it can, and read");
 	is_int(as_nobody(65534, 0, part_change), 1, "R-19 but change nothing");
+	is_int(as_nobody(65534, 0, part_memfd), 1, "nor have a memfd read");
 	if (chmod(rig.path, 0660))
 		return;
 	is_int(as_nobody(65533, 0, part_change), 0, "the socket's group may change things");
@@ -714,6 +819,7 @@ int main(void)
 	close(fd);
 	rig_idle();
 	test_thousand();
+	test_memfd();
 	test_unread_is_not_silent();
 	test_full();
 	test_no_fds();
