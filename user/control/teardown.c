@@ -277,34 +277,30 @@ int queue_filter_move(struct queue *q, const struct filter *f, struct queue *to,
 	return 1;
 }
 
-struct first_of {
-	uint32_t queue;
-	const struct filter *f;
+struct clearing {
+	struct queue *queue;
+	struct vmq_err *err;
 };
 
-static int match_queue(const struct filter *f, void *arg)
+static int clear_if_of_queue(const struct filter *f, void *arg)
 {
-	struct first_of *first = arg;
+	struct clearing *c = arg;
 
-	if (f->rec.queue != first->queue || f->rec.target == VMQ_TARGET_DROP)
+	if (f->rec.queue != c->queue->id || f->rec.target == VMQ_TARGET_DROP)
 		return 0;
-	first->f = f;
-	return 1;
+	return clear_one(c->queue, f, c->err);
 }
 
 static int clear_all(struct queue *q, struct vmq_err *err)
 {
-	struct first_of first = { .queue = q->id };
+	struct clearing c = { .queue = q, .err = err };
 	int rc;
 
 	/* Frames leave the queue at once, not filter by filter. */
 	filters_deactivate(q->service->filters, q->id);
-	while (filters_of(q->service->filters, q->id)) {
-		filters_each(q->service->filters, match_queue, &first);
-		rc = clear_one(q, first.f, err);
-		if (rc)
-			return rc;
-	}
+	rc = filters_each(q->service->filters, clear_if_of_queue, &c);
+	if (rc)
+		return rc;
 	return service_refresh_stations(q->service, err);
 }
 
