@@ -127,10 +127,9 @@ matched_is()
 # apply_many FIRST COUNT: filters for addresses counted from FIRST, as one change
 apply_many()
 {
-	local i
-	for ((i = $1; i < $1 + $2; i++)); do
-		printf 'add q 52:54:01:%02x:%02x:%02x any\n' $((i >> 16)) $((i >> 8 & 255)) $((i & 255))
-	done | ctl filter apply -
+	seq "$1" $(($1 + $2 - 1)) | awk '{
+		printf "add q 52:54:01:%02x:%02x:%02x any\n", $1 / 65536, int($1 / 256) % 256, $1 % 256
+	}' | ctl filter apply -
 }
 
 @test "F-18 65,536 filters fit; the next one is refused and nothing is lost" {
