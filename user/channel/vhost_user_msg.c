@@ -394,37 +394,40 @@ static int do_get_max_slots(struct vhost_user *vu, struct vhost_user_msg *m, str
 	return 0;
 }
 
-static int do_add_mem(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+/*
+ * QEMU up to 7.2 says both of these once for every pair. So a region that is
+ * there is mapped anew (the last one holds), and one that is not is already out.
+ */
+static int change_mem(struct vhost_user *vu, const struct vhost_user_msg *m, bool add,
+		      struct vmq_err *err)
 {
 	struct vhost_user_region r = m->slot.region;
+	struct guest_region removed = { 0 };
 	struct guest_region_desc d;
-	int rc;
+	int rc = 0;
 
 	region_desc(&d, &r);
 	rings_lock(vu);
-	rc = guest_mem_add(&vu->mem, &d, vu->fds[0], err);
+	guest_mem_remove(&vu->mem, &d, &removed, NULL);
+	if (add)
+		rc = guest_mem_add(&vu->mem, &d, vu->fds[0], err);
+	if (!rc)
+		rc = rings_resolve(vu, err);
+	else
+		rings_resolve(vu, NULL);	/* stops those that lost their memory */
 	rings_unlock(vu);
+	guest_region_unmap(&removed);
 	return rc;
+}
+
+static int do_add_mem(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	return change_mem(vu, m, true, err);
 }
 
 static int do_rem_mem(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
 {
-	struct vhost_user_region r = m->slot.region;
-	struct guest_region removed;
-	struct guest_region_desc d;
-	int rc;
-
-	region_desc(&d, &r);
-	rings_lock(vu);
-	rc = guest_mem_remove(&vu->mem, &d, &removed, err);
-	if (rc) {
-		rings_unlock(vu);
-		return rc;
-	}
-	rc = rings_resolve(vu, err);
-	rings_unlock(vu);
-	guest_region_unmap(&removed);
-	return rc;
+	return change_mem(vu, m, false, err);
 }
 
 static int do_set_log_base(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
