@@ -26,7 +26,7 @@ WIRE_MAC=02:00:00:00:00:fe
 # A sanitized program starts and does all else more slowly.
 case $VMQ_BUILD in
 *asan*) SLOW=3 ;;
-*) SLOW=1 ;;
+*) SLOW=${VMQ_SLOW:-1} ;;
 esac
 
 vmq_setup_file()
