@@ -79,7 +79,7 @@ static void test_vlan(void)
 static int promiscuity(void)
 {
 	char text[16] = "";
-	int dir = netdev_sysfs_open("wire0");
+	int dir = netdev_sysfs_open("filter0");
 	long flags;
 
 	netdev_sysfs_read(dir, "flags", text, sizeof(text));
@@ -90,19 +90,40 @@ static int promiscuity(void)
 
 static void test_addrs(void)
 {
-	const uint8_t mac[6] = { 0x52, 0x54, 0, 0, 0, 1 };
+	int ifindex, full = 0, i;
+	uint8_t mac[6] = { 0x52, 0x54, 0, 0, 0, 1 };
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct netdev_addrs *a = NULL;
-	int ifindex = (int)if_nametoindex("wire0");
+	bool early = false;
 
+	/* A veth has no address filter: promiscuous from the first one on. */
+	RUN("ip", "link", "add", "link", "wire0", "name", "filter0", "type", "macvlan");
+	RUN("ip", "link", "set", "filter0", "up");
+	ifindex = (int)if_nametoindex("filter0");
 	ok(!netdev_addrs_open(&a, ifindex, &err), "an address list is made %s", err.text);
-	ok(!netdev_addrs_add(a, mac, &err), "an address is added %s", err.text);
-	ok(!netdev_addrs_del(a, mac), "it is taken back");
-	ok(!netdev_addrs_promisc(a, true, &err) && promiscuity(), "promiscuous mode is on");
-	ok(!netdev_addrs_promisc(a, false, &err) && !promiscuity(), "promiscuous mode is off");
-	netdev_addrs_promisc(a, true, &err);
+	ok(!netdev_addrs_add(a, mac, false, &err), "an address is added %s", err.text);
+	netdev_addrs_del(a, mac, false);
+	for (i = 0; i < NETDEV_ADDRS_MAX + 2; i++) {
+		mac[5] = (uint8_t)i;
+		mac[4] = (uint8_t)(i >> 8);
+		full |= netdev_addrs_add(a, mac, false, &err);
+		early |= i < NETDEV_ADDRS_MAX && promiscuity();
+	}
+	ok(!full && !early, "many addresses are added one by one %s", err.text);
+	ok(promiscuity(), "too many make it promiscuous");
+	ok(!netdev_addrs_add(a, mac, false, &err), "one is wanted twice");
+	for (i = 0; i < 2; i++)
+		netdev_addrs_del(a, mac, false);
+	ok(promiscuity(), "there is still one too many");
+	mac[5]--;
+	netdev_addrs_del(a, mac, false);
+	ok(!promiscuity(), "with room for all promiscuous mode ends");
+	mac[5]++;
+	netdev_addrs_add(a, mac, false, &err);
+	ok(promiscuity(), "and begins again");
 	netdev_addrs_close(a);
 	ok(!promiscuity(), "promiscuous mode ends with its socket");
+	RUN("ip", "link", "del", "filter0");
 }
 
 /* The next event within two seconds; -1: none. */
@@ -128,7 +149,8 @@ static void test_watch(void)
 	int got;
 
 	/* Down: a link that comes up makes news of its own, later. */
-	RUN("ip", "link", "add", "gone0", "type", "veth", "peer", "name", "gone1");
+	RUN("ip", "link", "add", "gone0", "numrxqueues", "2", "type", "veth", "peer", "name",
+	    "gone1");
 	ok(!netdev_watch_open(&w, (int)if_nametoindex("gone0"), &err), "a device is watched");
 	is_int(netdev_watch_read(w, &ev), -EAGAIN, "no news");
 	RUN("ip", "link", "set", "wire0", "mtu", "1400");
@@ -136,6 +158,15 @@ static void test_watch(void)
 	is_int(netdev_watch_read(w, &ev), -EAGAIN, "news of another device are not ours");
 	RUN("ip", "link", "set", "gone0", "mtu", "1400");
 	is_int(next_event(w), NETDEV_EV_CHANGED, "a change is news");
+	/* Down, so rtnetlink has nothing to say about it. */
+	while (!netdev_watch_read(w, &ev))
+		;
+	RUN("ethtool", "-L", "gone0", "rx", "1");
+	is_int(next_event(w), NETDEV_EV_CHANGED, "another number of queues is news");
+	while (!netdev_watch_read(w, &ev))
+		;
+	RUN("ethtool", "-L", "wire0", "rx", "3");
+	is_int(netdev_watch_read(w, &ev), -EAGAIN, "another device's queues are not");
 	RUN("ip", "link", "del", "gone0");
 	do
 		got = next_event(w);

@@ -54,6 +54,9 @@ int netdev_sysfs_write(int dir, const char *path, const char *text);
 int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err);
 int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err);
 
+/* Does the NIC drop frames of VLANs it was not told of (`rx-vlan-filter`)? */
+bool netdev_vlan_filtered(const char *name);
+
 /*
  * Does the driver have bpf_xdp_metadata_rx_vlan_tag()? 1 yes, 0 no; -errno
  * where the kernel cannot be asked (netdev generic netlink, since 6.3). A driver
@@ -71,21 +74,26 @@ int netdev_has_vlan_kfunc(int ifindex);
 void netdev_xdp_why(int ifindex, int prog_fd, uint32_t mode_flag, char *why);
 
 /*
- * Unicast addresses the NIC must accept, by a packet socket's
- * PACKET_ADD_MEMBERSHIP: the kernel undoes it when the socket closes, so also
- * when the service dies. Falls back to promiscuous mode where the device has
- * no address filter of its own; the kernel does that by itself
- * (__dev_set_rx_mode()).
+ * What the NIC must let in: unicast addresses, by a packet socket's
+ * PACKET_ADD_MEMBERSHIP, which the kernel undoes when the socket closes, so also
+ * when the service dies. Where the device has no address filter, or it is full,
+ * the kernel makes the device promiscuous by itself (__dev_set_rx_mode(), the
+ * driver). We ask for that where the NIC filters VLANs (@tagged: frames of a VLAN
+ * are wanted) and where there are more than NETDEV_ADDRS_MAX addresses.
+ * netdev_addrs_del() takes back what one netdev_addrs_add() with the same
+ * arguments did, successful or not.
  */
+#define NETDEV_ADDRS_MAX	256
 struct netdev_addrs;
 int netdev_addrs_open(struct netdev_addrs **out, int ifindex, struct vmq_err *err);
 void netdev_addrs_close(struct netdev_addrs *a);
-int netdev_addrs_add(struct netdev_addrs *a, const uint8_t mac[6], struct vmq_err *err);
-int netdev_addrs_del(struct netdev_addrs *a, const uint8_t mac[6]);
-int netdev_addrs_promisc(struct netdev_addrs *a, bool on, struct vmq_err *err);
+int netdev_addrs_add(struct netdev_addrs *a, const uint8_t mac[6], bool tagged,
+		     struct vmq_err *err);
+void netdev_addrs_del(struct netdev_addrs *a, const uint8_t mac[6], bool tagged);
 
 /*
- * Link changes of one device: up, down, gone, moved to another namespace.
+ * Changes of one device: up, down, other queues in use, gone, moved to another
+ * namespace.
  * `fd` is readable when something happened; netdev_watch_read() gives one
  * event at a time, or -EAGAIN.
  */

@@ -29,6 +29,10 @@
 
 #define FEATURES_MAX	512	/* 64 in 6.18; a string of 32 bytes each */
 
+#define RX_VLAN		(NETDEV_RX_VLAN_C | NETDEV_RX_VLAN_S)
+#define VLAN_FILTER_C	0x4
+#define VLAN_FILTER_S	0x8
+
 /* The kernel's names; ethtool(8) calls the first rx-vlan-offload. */
 static const struct {
 	uint32_t which;
@@ -36,11 +40,13 @@ static const struct {
 } vlan_features[] = {
 	{ NETDEV_RX_VLAN_C, "rx-vlan-hw-parse" },
 	{ NETDEV_RX_VLAN_S, "rx-vlan-stag-hw-parse" },
+	{ VLAN_FILTER_C, "rx-vlan-filter" },
+	{ VLAN_FILTER_S, "rx-vlan-stag-filter" },
 };
 
 struct features {
 	uint32_t count;
-	uint32_t active;	/* NETDEV_RX_VLAN_… */
+	uint32_t active;	/* NETDEV_RX_VLAN_…, VLAN_FILTER_… */
 	uint32_t fixed;		/* of those, what cannot be changed */
 	int bit[ARRAY_SIZE(vlan_features)];	/* -1: this kernel has no such feature */
 };
@@ -155,6 +161,19 @@ static int set_features(const char *name, const struct features *f, uint32_t whi
 	return rc;
 }
 
+/**
+ * netdev_vlan_filtered() - does the NIC drop frames of VLANs it was not told of?
+ * @name: device
+ *
+ * Return: true, unless promiscuous; false also where it cannot be asked.
+ */
+bool netdev_vlan_filtered(const char *name)
+{
+	struct features f;
+
+	return !get_features(name, &f) && (f.active & (VLAN_FILTER_C | VLAN_FILTER_S));
+}
+
 int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err)
 {
 	struct features before, after;
@@ -164,6 +183,7 @@ int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err)
 	rc = get_features(name, &before);
 	if (rc)
 		return vmq_err_sys(err, rc, "cannot read the features of %s", name);
+	before.active &= RX_VLAN;
 	if (!before.active)
 		return 0;
 	if (before.active & before.fixed)
@@ -175,6 +195,7 @@ int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err)
 		rc = get_features(name, &after);
 	if (rc)
 		return vmq_err_sys(err, rc, "cannot switch rx-vlan-offload of %s off", name);
+	after.active &= RX_VLAN;
 	*was_on = before.active & ~after.active;
 	if (!after.active)
 		return 0;

@@ -1,111 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * netdev_watch.c - addresses the NIC lets in, and news about the device
+ * netdev_watch.c - news about the device
  *
- * Both are sockets whose end undoes everything: the packet socket's memberships
- * go with it (packet_flush_mclist()), so a service that is killed leaves no
- * address and no promiscuous mode behind.
+ * Two sockets. Links make news by rtnetlink; but virtio_net changes its number of
+ * queues (ethtool -L) without a word there. The queues' directories in sysfs come
+ * and go with it, whatever the driver, and that is a uevent, in the device's own
+ * namespace.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "adapter/netdev.h"
 #include "adapter/netlink.h"
-#include "common/parse.h"
-
-/* ---- addresses ------------------------------------------------------------- */
-
-struct netdev_addrs {
-	int fd;
-	int ifindex;
-};
-
-/* Protocol 0: the socket is there for its memberships and receives nothing. */
-int netdev_addrs_open(struct netdev_addrs **out, int ifindex, struct vmq_err *err)
-{
-	struct netdev_addrs *a;
-
-	a = calloc(1, sizeof(*a));
-	if (!a)
-		return vmq_err(err, -ENOMEM, "no memory for the address list");
-	a->ifindex = ifindex;
-	a->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	if (a->fd < 0) {
-		int rc = vmq_err_sys(err, -errno,
-				     "cannot open a packet socket (needs CAP_NET_RAW)");
-
-		free(a);
-		return rc;
-	}
-	*out = a;
-	return 0;
-}
-
-void netdev_addrs_close(struct netdev_addrs *a)
-{
-	if (!a)
-		return;
-	close(a->fd);
-	free(a);
-}
-
-static int membership(struct netdev_addrs *a, int option, unsigned short type,
-		      const uint8_t mac[6])
-{
-	struct packet_mreq req = { .mr_ifindex = a->ifindex, .mr_type = type };
-
-	if (mac) {
-		req.mr_alen = 6;
-		memcpy(req.mr_address, mac, 6);
-	}
-	return setsockopt(a->fd, SOL_PACKET, option, &req, sizeof(req)) ? -errno : 0;
-}
-
-int netdev_addrs_add(struct netdev_addrs *a, const uint8_t mac[6], struct vmq_err *err)
-{
-	char text[MAC_STRLEN];
-	int rc;
-
-	rc = membership(a, PACKET_ADD_MEMBERSHIP, PACKET_MR_UNICAST, mac);
-	if (rc)
-		return vmq_err_sys(err, rc, "the interface does not accept address %s",
-				   format_mac(mac, text));
-	return 0;
-}
-
-int netdev_addrs_del(struct netdev_addrs *a, const uint8_t mac[6])
-{
-	return membership(a, PACKET_DROP_MEMBERSHIP, PACKET_MR_UNICAST, mac);
-}
-
-int netdev_addrs_promisc(struct netdev_addrs *a, bool on, struct vmq_err *err)
-{
-	int rc;
-
-	rc = membership(a, on ? PACKET_ADD_MEMBERSHIP : PACKET_DROP_MEMBERSHIP,
-			PACKET_MR_PROMISC, NULL);
-	if (rc)
-		return vmq_err_sys(err, rc, "cannot switch promiscuous mode %s",
-				   on ? "on" : "off");
-	return 0;
-}
-
-/* ---- news ------------------------------------------------------------------ */
 
 struct netdev_watch {
 	struct mnl_socket *nl;
+	int uevent_fd;
+	int epoll_fd;			/* of both */
 	int ifindex;
 	const struct nlmsghdr *next;	/* not looked at yet, in buf */
 	int left;			/* bytes from there on */
 	_Alignas(struct nlmsghdr) char buf[32768];
 };
+
+static int watch_sockets(struct netdev_watch *w)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	w->nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	w->uevent_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			      NETLINK_KOBJECT_UEVENT);
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (!w->nl || w->uevent_fd < 0 || w->epoll_fd < 0 ||
+	    mnl_socket_bind(w->nl, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0 ||
+	    bind(w->uevent_fd, (struct sockaddr *)&kernel, sizeof(kernel)) ||
+	    epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, mnl_socket_get_fd(w->nl), &ev) ||
+	    epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->uevent_fd, &ev))
+		return -errno;
+	return 0;
+}
 
 int netdev_watch_open(struct netdev_watch **out, int ifindex, struct vmq_err *err)
 {
@@ -116,9 +58,10 @@ int netdev_watch_open(struct netdev_watch **out, int ifindex, struct vmq_err *er
 	if (!w)
 		return vmq_err(err, -ENOMEM, "no memory to watch the interface");
 	w->ifindex = ifindex;
-	w->nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!w->nl || mnl_socket_bind(w->nl, RTMGRP_LINK, MNL_SOCKET_AUTOPID) < 0) {
-		rc = vmq_err_sys(err, -errno, "cannot watch the interface");
+	w->uevent_fd = w->epoll_fd = -1;
+	rc = watch_sockets(w);
+	if (rc) {
+		vmq_err_sys(err, rc, "cannot watch the interface");
 		netdev_watch_close(w);
 		return rc;
 	}
@@ -132,12 +75,38 @@ void netdev_watch_close(struct netdev_watch *w)
 		return;
 	if (w->nl)
 		mnl_socket_close(w->nl);
+	if (w->uevent_fd >= 0)
+		close(w->uevent_fd);
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
 	free(w);
 }
 
 int netdev_watch_fd(const struct netdev_watch *w)
 {
-	return mnl_socket_get_fd(w->nl);
+	return w->epoll_fd;
+}
+
+/* "add@/devices/pci0000:00/…/net/eth0/queues/rx-4", then words of no interest. */
+static bool queue_news(struct netdev_watch *w)
+{
+	char name[IF_NAMESIZE], text[1024], want[IF_NAMESIZE + 16];
+	bool found = false;
+	ssize_t n;
+
+	if (!if_indextoname((unsigned int)w->ifindex, name))
+		name[0] = '\0';
+	snprintf(want, sizeof(want), "/net/%s/queues/", name);
+	while ((n = recv(w->uevent_fd, text, sizeof(text) - 1, 0)) >= 0 || errno == ENOBUFS ||
+	       errno == EINTR) {
+		if (n < 0) {
+			found |= errno == ENOBUFS;	/* news were lost */
+			continue;
+		}
+		text[n] = '\0';
+		found |= strstr(text, want) != NULL;
+	}
+	return found;
 }
 
 /*
@@ -169,6 +138,10 @@ int netdev_watch_read(struct netdev_watch *w, enum netdev_event *ev)
 			w->next = mnl_nlmsg_next(nlh, &w->left);
 			if (about_us(w, nlh, ev))
 				return 0;
+		}
+		if (queue_news(w)) {
+			*ev = NETDEV_EV_CHANGED;
+			return 0;
 		}
 		n = mnl_socket_recvfrom(w->nl, w->buf, sizeof(w->buf));
 		if (n < 0 && errno == ENOBUFS) {

@@ -260,9 +260,11 @@ void filter_apply(void *service, struct request *r)
 		if (a->change[i].target != VMQ_TARGET_SLOT)
 			continue;
 		if (a->change[i].op == CHANGE_ADD)
-			service_address_add(s, a->change[i].key.mac);
+			service_address_add(s, a->change[i].key.mac,
+					    a->change[i].key.rule);
 		else if (a->change[i].op == CHANGE_DEL)
-			service_address_del(s, a->change[i].key.mac);
+			service_address_del(s, a->change[i].key.mac,
+					    a->change[i].key.rule);
 	}
 	follow_states(a);
 	service_refresh_stations(s, NULL);

@@ -25,8 +25,6 @@
 #define RING_MIN 64u
 #define RING_MAX 4096u
 
-/* Beyond this many addresses a NIC is better off promiscuous than asked. */
-#define ADDRESSES_MAX 256u
 
 struct queue *queue_find(struct service *s, const char *name)
 {
@@ -89,25 +87,17 @@ void queue_enter(struct queue *q, enum queue_state state)
 
 /* ---- addresses and stations: what follows from the filters ------------- */
 
-void service_address_add(struct service *s, const uint8_t mac[6])
+void service_address_add(struct service *s, const uint8_t mac[6], uint16_t rule)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
 
-	if (!s->promisc_filters && s->addresses < ADDRESSES_MAX &&
-	    !netdev_addrs_add(s->addrs, mac, &err)) {
-		s->addresses++;
-		return;
-	}
-	if (!s->promisc_filters++ && netdev_addrs_promisc(s->addrs, true, &err))
+	if (netdev_addrs_add(s->addrs, mac, rule != VMQ_RULE_UNTAGGED, &err))
 		log_warn("%s; the NIC may filter frames of virtual machines", err.text);
 }
 
-void service_address_del(struct service *s, const uint8_t mac[6])
+void service_address_del(struct service *s, const uint8_t mac[6], uint16_t rule)
 {
-	if (!netdev_addrs_del(s->addrs, mac))
-		s->addresses--;
-	else if (s->promisc_filters && !--s->promisc_filters)
-		netdev_addrs_promisc(s->addrs, false, NULL);
+	netdev_addrs_del(s->addrs, mac, rule != VMQ_RULE_UNTAGGED);
 }
 
 struct station_list {
@@ -340,7 +330,7 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	/* Not before it is a station: what the guest says first would be refused. */
 	port_set_paused(q->port, q->rec.flags & VMQ_QUEUE_F_PAUSED);
 	for (i = 0; i < q->rec.n_macs; i++)
-		service_address_add(s, q->rec.mac[i]);
+		service_address_add(s, q->rec.mac[i], q->rec.rule);
 	queue_enter(q, state_next(QUEUE_UNDEFINED, QUEUE_EV_ALLOCATE));
 	*out = q;
 	return 0;
@@ -532,7 +522,7 @@ int queue_filter_set(struct queue *q, const struct vmq_filter_key *key, uint32_t
 		filters_del(s->filters, filters_by_id(s->filters, f->id), NULL);
 		return rc;
 	}
-	service_address_add(s, key->mac);
+	service_address_add(s, key->mac, key->rule);
 	queue_enter(q, next);
 	return 0;
 }
@@ -569,6 +559,13 @@ int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *
 	return rc ? rc : queue_rss_apply(q, &next, err);
 }
 
+/* In this order, so that the NIC keeps the address all the time. */
+static void move_address(struct service *s, const uint8_t mac[6], uint16_t from, uint16_t to)
+{
+	service_address_add(s, mac, to);
+	service_address_del(s, mac, from);
+}
+
 /*
  * A port's VLAN is in its filters too: those of its own addresses follow it, as
  * one change, under their old ids.
@@ -576,6 +573,7 @@ int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *
 static int move_filters_to_rule(struct queue *q, uint16_t rule, struct vmq_err *err)
 {
 	struct filters *fs = q->service->filters;
+	bool moved[VMQ_MACS_MAX] = { false };
 	int i, rc;
 
 	rc = filters_begin(fs, err);
@@ -597,18 +595,23 @@ static int move_filters_to_rule(struct queue *q, uint16_t rule, struct vmq_err *
 			rc = filters_del(fs, f, err);
 		if (!rc)
 			rc = filters_add(fs, &key, &rec, NULL, err);
+		moved[i] = true;
 	}
 	if (rc) {
 		filters_abort(fs);
 		return rc;
 	}
-	return filters_commit(fs, err);
+	rc = filters_commit(fs, err);
+	for (i = 0; i < q->rec.n_macs && !rc; i++)
+		if (moved[i])
+			move_address(q->service, q->rec.mac[i], q->rec.rule, rule);
+	return rc;
 }
 
 int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err *err)
 {
 	uint16_t before = q->rec.rule;
-	int rc;
+	int i, rc;
 
 	rc = queue_may_set(q, err);
 	if (rc)
@@ -617,6 +620,8 @@ int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err 
 		rc = move_filters_to_rule(q, rule, err);
 		if (rc)
 			return rc;
+		for (i = 0; i < q->rec.n_macs; i++)
+			move_address(q->service, q->rec.mac[i], before, rule);
 	}
 	q->rec.rule = rule;
 	q->rec.flags = trust ? q->rec.flags | VMQ_QUEUE_F_TRUST

@@ -125,8 +125,8 @@ int queue_save(struct queue *q, struct vmq_err *err);	/* record -> pinned map */
 uint32_t queue_fib_value(const struct queue *q);
 int service_refresh_stations(struct service *s, struct vmq_err *err);
 /* NIC address filters follow the filters. */
-void service_address_add(struct service *s, const uint8_t mac[6]);
-void service_address_del(struct service *s, const uint8_t mac[6]);
+void service_address_add(struct service *s, const uint8_t mac[6], uint16_t rule);
+void service_address_del(struct service *s, const uint8_t mac[6], uint16_t rule);
 
 /* Deferred: true if @r waits for the operation of @q and will be called again. */
 bool queue_defer(struct queue *q, struct request *r);

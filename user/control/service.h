@@ -61,8 +61,6 @@ struct service {
 	uint32_t n_queues;
 	uint8_t slot_used[VMQ_SLOTS_MAX];
 	uint32_t ring;			/* default entries of a ring */
-	uint32_t addresses;		/* asked of the NIC one by one */
-	uint32_t promisc_filters;	/* beyond that: held by promiscuous mode */
 	uint64_t started_ns;
 
 	int epoll_fd, signal_fd;

@@ -115,7 +115,7 @@ static void queue_release(struct queue *q, bool keep)
 	}
 	port_close(port, keep);
 	for (i = 0; i < q->rec.n_macs; i++)
-		service_address_del(s, q->rec.mac[i]);
+		service_address_del(s, q->rec.mac[i], q->rec.rule);
 	if (!keep)
 		attach_queue_del(s->attachment, q->id);
 	s->queue[q->id] = NULL;
@@ -207,18 +207,17 @@ static int clear_one(struct queue *q, const struct filter *f, struct vmq_err *er
 	struct service *s = q->service;
 	bool last = filters_of(s->filters, q->id) == 1;
 	int next = queue_next(q, last ? QUEUE_EV_CLEAR_LAST : QUEUE_EV_CLEAR, err);
-	uint8_t mac[6];
+	struct vmq_filter_key key = f->key;
 	int rc;
 
 	if (next < 0)
 		return next;
-	memcpy(mac, f->key.mac, 6);
 	rc = filters_del(s->filters, f, err);
 	if (rc)
 		return rc;
 	if (last)
 		filters_deactivate(s->filters, q->id);
-	service_address_del(s, mac);
+	service_address_del(s, key.mac, key.rule);
 	queue_enter(q, next);
 	return 0;
 }
