@@ -43,10 +43,19 @@ struct moved_irq {
 	char cpus[64];		/* where it was: a list */
 };
 
+struct numbered {
+	long number;		/* queue, or NAPI id */
+	int id;			/* interrupt, or pid */
+};
+
 struct place {
 	const char *kind;
 	char ifname[16];
+	const uint16_t *cpus;	/* the caller's */
+	int n_cpus;
 	bool threaded;		/* switched on by us */
+	int n_others;		/* kthreads of other devices of that name */
+	struct numbered others[PLACE_MAX];
 	int n;
 	struct moved_irq moved[PLACE_MAX];
 };
@@ -62,11 +71,6 @@ static const char *const irq_marks[] = {
 	"-rx-",		/* eth0-rx-3: stmmac, gve, igb with split vectors */
 	"mlx5_comp",	/* mlx5_comp3@pci:… */
 	"-fp-",		/* eth0-fp-3: bnx2x */
-};
-
-struct numbered {
-	long number;		/* queue, or NAPI id */
-	int id;			/* interrupt, or pid */
 };
 
 static int by_number(const void *a, const void *b)
@@ -150,23 +154,44 @@ static int find_irqs(int dir, struct numbered *irqs)
 	return n;
 }
 
-static void place_irq(struct place *p, const struct numbered *irq, uint16_t cpu)
+/* The note of where an interrupt was; NULL: it was not moved yet. */
+static struct moved_irq *find_moved(struct place *p, int irq)
 {
-	struct moved_irq *was = &p->moved[p->n];
-	char path[64], list[8];
-	int rc;
+	for (int i = 0; i < p->n; i++)
+		if (p->moved[i].irq == irq)
+			return &p->moved[i];
+	return NULL;
+}
 
+static void place_irq(struct place *p, const struct numbered *irq)
+{
+	uint16_t cpu = p->cpus[irq->number % p->n_cpus];
+	struct moved_irq *was = find_moved(p, irq->id);
+	struct moved_irq now = { .irq = irq->id };
+	char path[64], list[8];
+	int rc = 0;
+
+	if (!was && p->n == PLACE_MAX)
+		return;
 	snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", irq->id);
 	snprintf(list, sizeof(list), "%u", cpu);
-	rc = netdev_sysfs_read(AT_FDCWD, path, was->cpus, sizeof(was->cpus));
+	if (!was)
+		rc = netdev_sysfs_read(AT_FDCWD, path, now.cpus, sizeof(now.cpus));
 	if (!rc)
 		rc = netdev_sysfs_write(AT_FDCWD, path, list);
-	if (rc) {
+	if (rc)
 		log_debug("interrupt %d stays where it is: %s", irq->id, strerror(-rc));
-		return;
-	}
-	was->irq = irq->id;
-	p->n++;
+	else if (!was)
+		p->moved[p->n++] = now;
+}
+
+static void place_irqs(struct place *p, int dir)
+{
+	struct numbered irqs[PLACE_MAX];
+	int n = find_irqs(dir, irqs);
+
+	for (int i = 0; i < n; i++)
+		place_irq(p, &irqs[i]);
 }
 
 /* kthreads "napi/IFACE-ID", by pid. */
@@ -205,48 +230,55 @@ static bool has_id(const struct numbered *list, int n, int id)
 	return false;
 }
 
-/* Switch threaded NAPI on and pin the kthreads that it brings. */
-static bool place_threads(struct place *p, int dir, const uint16_t *cpus, int n_cpus)
+/* Pin our kthreads, in the order of their queues. */
+static void pin_kthreads(struct place *p)
 {
-	struct numbered before[PLACE_MAX], now[PLACE_MAX];
-	int n_before, n_now, ours = 0;
+	struct numbered now[PLACE_MAX];
+	int n = find_kthreads(p->ifname, now), ours = 0;
+
+	qsort(now, (size_t)n, sizeof(now[0]), by_number);
+	for (int i = 0; i < n; i++) {
+		cpu_set_t set;
+
+		if (has_id(p->others, p->n_others, now[i].id))
+			continue;
+		CPU_ZERO(&set);
+		CPU_SET(p->cpus[ours++ % p->n_cpus], &set);
+		if (sched_setaffinity(now[i].id, sizeof(set), &set))
+			log_debug("NAPI thread %d stays where it is: %s", now[i].id,
+				  strerror(errno));
+	}
+}
+
+/* Switch threaded NAPI on and pin the kthreads that it brings. */
+static bool place_threads(struct place *p, int dir)
+{
 	char was[16];
 
 	if (netdev_sysfs_read(dir, "threaded", was, sizeof(was)))
 		return false;
 	if (strcmp(was, "0"))
 		return true;
-	n_before = find_kthreads(p->ifname, before);
+	p->n_others = find_kthreads(p->ifname, p->others);
 	if (netdev_sysfs_write(dir, "threaded", "1"))
 		return false;
 	p->threaded = true;
-	n_now = find_kthreads(p->ifname, now);
-	qsort(now, (size_t)n_now, sizeof(now[0]), by_number);
-	for (int i = 0; i < n_now; i++) {
-		cpu_set_t set;
-
-		if (has_id(before, n_before, now[i].id))
-			continue;
-		CPU_ZERO(&set);
-		CPU_SET(cpus[ours++ % n_cpus], &set);
-		if (sched_setaffinity(now[i].id, sizeof(set), &set))
-			log_debug("NAPI thread %d stays where it is: %s", now[i].id,
-				  strerror(errno));
-	}
+	pin_kthreads(p);
 	return true;
 }
 
 int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, int n_cpus,
 		struct vmq_err *err)
 {
-	struct numbered found[PLACE_MAX];
 	struct place *p;
-	int dir, n;
+	int dir;
 
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return vmq_err(err, -ENOMEM, "no memory to place the receive work of %s", ifname);
 	p->kind = "none";
+	p->cpus = cpus;
+	p->n_cpus = n_cpus;
 	snprintf(p->ifname, sizeof(p->ifname), "%s", ifname);
 	*out = p;
 	if (n_cpus <= 0)
@@ -254,18 +286,29 @@ int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, in
 	dir = netdev_sysfs_open(ifname);
 	if (dir < 0)
 		return 0;
-
-	n = find_irqs(dir, found);
-	qsort(found, (size_t)n, sizeof(found[0]), by_number);
-	for (int i = 0; i < n; i++)
-		place_irq(p, &found[i], cpus[found[i].number % n_cpus]);
-	if (p->n) {
+	place_irqs(p, dir);
+	if (p->n)
 		p->kind = "irq";
-	} else if (place_threads(p, dir, cpus, n_cpus)) {
+	else if (place_threads(p, dir))
 		p->kind = "threaded";
-	}
 	close(dir);
 	return 0;
+}
+
+void place_refresh(struct place *p)
+{
+	int dir;
+
+	if (!p || p->n_cpus <= 0)
+		return;
+	dir = netdev_sysfs_open(p->ifname);
+	if (dir < 0)
+		return;
+	if (p->threaded)
+		pin_kthreads(p);
+	else if (p->n)
+		place_irqs(p, dir);
+	close(dir);
 }
 
 const char *place_describe(const struct place *p)
@@ -273,25 +316,32 @@ const char *place_describe(const struct place *p)
 	return p->kind;
 }
 
-/* Errors are ignored: the device and its interrupts may be gone. */
+/*
+ * Errors are ignored: the device may be gone. So may an interrupt, and its number
+ * may be another device's by now: only those are put back that still are ours.
+ */
 void place_undo(struct place *p)
 {
+	struct numbered irqs[PLACE_MAX];
+	const struct moved_irq *was;
 	char path[64];
-	int dir;
+	int dir, n;
 
 	if (!p)
 		return;
-	if (p->threaded) {	/* the kthreads end with it, or sleep (before 6.17) */
-		dir = netdev_sysfs_open(p->ifname);
-		if (dir >= 0) {
+	dir = netdev_sysfs_open(p->ifname);
+	if (dir >= 0) {
+		if (p->threaded)	/* the kthreads end with it, or sleep (before 6.17) */
 			netdev_sysfs_write(dir, "threaded", "0");
-			close(dir);
+		n = p->n ? find_irqs(dir, irqs) : 0;
+		for (int i = 0; i < n; i++) {
+			was = find_moved(p, irqs[i].id);
+			if (!was)
+				continue;
+			snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", was->irq);
+			netdev_sysfs_write(AT_FDCWD, path, was->cpus);
 		}
-	}
-	while (p->n) {
-		p->n--;
-		snprintf(path, sizeof(path), "/proc/irq/%d/smp_affinity_list", p->moved[p->n].irq);
-		netdev_sysfs_write(AT_FDCWD, path, p->moved[p->n].cpus);
+		close(dir);
 	}
 	free(p);
 }

@@ -22,7 +22,7 @@ struct place;
  * place_apply() - place the NAPI side of every RX queue
  * @out: what place_undo() needs
  * @ifname: device, XDP already attached (veth allows threaded NAPI only then)
- * @cpus: CPUs to use, round robin by RX queue
+ * @cpus: CPUs to use, round robin by RX queue; must outlive @out
  * @n_cpus: how many; 0 leaves everything as it is
  * @err: sentence
  *
@@ -30,6 +30,11 @@ struct place;
  */
 int place_apply(struct place **out, const char *ifname, const uint16_t *cpus,
 		int n_cpus, struct vmq_err *err);
+/*
+ * The device has other queues now: place what is new, and once more what was
+ * placed (virtio_net spreads its interrupts afresh; igb makes new ones).
+ */
+void place_refresh(struct place *p);
 const char *place_describe(const struct place *p);	/* "irq", "threaded", "none" */
 void place_undo(struct place *p);	/* frees */
 

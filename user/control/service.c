@@ -171,6 +171,7 @@ static void follow_device(struct service *s)
 	log_info("%s now has %u RX and %u TX queues", dev.name, dev.rxqs, dev.txqs);
 	if (datapath_set_rxqs(s->datapath, dev.rxqs, dev.txqs, &err))
 		log_warn("frames of the new RX queues stay on queue 0: %s", err.text);
+	place_refresh(s->place);
 }
 
 static void on_watch(struct service *s)
