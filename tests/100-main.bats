@@ -190,7 +190,7 @@ sent_something()
 @test "order within a queue is kept (P-3)" {
 	add_vm vm1 $M1 "" --ring 2048
 	start_recv vm1 vm1 eth0 --count 2000 --timeout 20 --seq
-	send_frames --dst $M1 --count 2000 --rate 10000
+	send_frames --dst $M1 --count 2000 --rate $((10000 / SLOW))
 	finish_recv vm1
 	[ "$(jq .reordered <<<"$output")" -eq 0 ]
 }
