@@ -493,6 +493,15 @@ load_vms()
 	finish_recv vm1
 	[ "$(delivered vm1 0)" -eq 200 ]
 	[ "$(delivered vm1 1)" -eq 200 ]
+	# a restart, and an end without one, find the TAP as it was made
+	stop_load KILL || :
+	start_load --tags frame --cpus 0,1 --frames 65536
+	start_recv vm1 vm1 eth0 --count 400 --timeout 10 --seq
+	send_frames --dst $M1 --udp 4 --count 400
+	finish_recv vm1
+	stop_load KILL || :
+	"$VMQ_BUILD/vmq-load" --unload $IFACE
+	run ! in_ns vm1 ip link show eth0
 }
 
 @test "O-6 O-7 a restart keeps everything; requests outlive fewer CPUs and come back" {

@@ -26,7 +26,7 @@ int service_discard_channel(const struct vmq_queue_record *rec, void *arg)
 	struct channel_config cfg = {
 		.queue = rec->name,
 		.mac = rec->n_macs ? rec->mac[0] : NULL,
-		.pairs = rec->pairs,
+		.pairs = rec->channel_pairs,
 		.mtu = ETH_MIN_MTU,
 		.adopt = true,
 		.event = no_event,
