@@ -200,6 +200,20 @@ send_and_count()
 	[[ $output == *"2 CPUs for 1 pair"* ]]
 }
 
+@test "no pair of a paused VM is given up with the frames that wait in it" {
+	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	ctl rss set vm1 --key $PARITY --table 0,1
+	ctl queue pause vm1
+	send_frames --dst $M1 --udp 2 --count 40
+	run -4 ctl queue set vm1 --pairs 1 --cpu 0
+	[[ $output == *"queue vm1 is paused, and its pairs hold frames"* ]]
+	[ "$(rss_of vm1 '[.pairs, .table]')" = '[2,[0,1]]' ]
+	ctl queue resume vm1
+	ctl queue set vm1 --pairs 1 --cpu 0
+	wait_until 5 at_rest vm1
+	[ "$(stat_of vm1 delivered)" -eq 40 ]
+}
+
 @test "Q-10 queues share CPUs" {
 	add_vm vm1 $M1 --pairs 2 --cpu 0,1
 	add_vm vm2 $M2 --pairs 2 --cpu 0,1

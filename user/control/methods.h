@@ -57,7 +57,6 @@ void queue_set(void *service, struct request *r);
 extern const struct param filter_of_params[], filter_add_params[], filter_move_params[];
 void filter_list(void *service, struct request *r);
 void filter_show(void *service, struct request *r);
-void filter_show(void *service, struct request *r);
 void filter_add(void *service, struct request *r);
 void filter_del(void *service, struct request *r);
 void filter_move(void *service, struct request *r);

@@ -336,6 +336,11 @@ int queue_check_pairs(const struct queue *q, int pairs, struct vmq_err *err)
 	struct vmq_queue_record next = q->rec;
 
 	next.pairs = pairs;
+	/* A pair is given up empty, and a guest that is paused takes nothing. */
+	if (next.flags & VMQ_QUEUE_F_PAUSED && port_has_rings(q->port) &&
+	    rss_width(q->service, &next) < q->width)
+		return vmq_err(err, -EBADFD, "queue %s is paused, and its pairs hold frames: pairs "
+			       "can be given up after 'vmqctl queue resume %s'", next.name, next.name);
 	return next.flags & VMQ_QUEUE_F_RSS ? check_budget(&next, err) : 0;
 }
 

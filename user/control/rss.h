@@ -72,7 +72,10 @@ int queue_rss_apply(struct queue *q, const struct vmq_queue_record *next, struct
 /* Put the queue's parameters where the program finds them; it reads none yet. */
 void queue_rss_publish(struct queue *q);
 
-/* -ENOSPC: with so many pairs there would be more CPUs in use than pairs (D-6). */
+/*
+ * May the queue have so many pairs? -ENOSPC: there would be more CPUs in use than
+ * pairs (D-6); -EBADFD: fewer, while the VM is paused and frames wait in them.
+ */
 int queue_check_pairs(const struct queue *q, int pairs, struct vmq_err *err);
 
 /*
