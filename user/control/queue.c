@@ -180,10 +180,10 @@ static int check_address(struct service *s, const uint8_t mac[6], uint16_t rule,
 	uint32_t id;
 	int m;
 
-	if (!memcmp(mac, s->info->dev.mac, 6))
+	if (!memcmp(mac, s->dev.mac, 6))
 		return vmq_err(err, -EINVAL,
 			       "%s is %s's own address: a virtual machine needs another",
-			       format_mac(mac, mac_word), s->info->dev.name);
+			       format_mac(mac, mac_word), s->dev.name);
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
 		const struct queue *q = s->queue[id];
 
@@ -246,7 +246,7 @@ static int open_channel(struct queue *q, bool adopt, struct channel **ch, struct
 		.queue = q->rec.name,
 		.mac = q->rec.n_macs ? q->rec.mac[0] : NULL,
 		.pairs = q->rec.channel_pairs,
-		.mtu = MIN(s->info->dev.mtu, carries),
+		.mtu = MIN(s->dev.mtu, carries),
 		.adopt = adopt,
 		.event = channel_event,
 		.arg = q,
@@ -481,9 +481,9 @@ err_slots:
 
 int queue_filter_check(struct service *s, const struct vmq_filter_key *key, struct vmq_err *err)
 {
-	if (!memcmp(key->mac, s->info->dev.mac, 6))
+	if (!memcmp(key->mac, s->dev.mac, 6))
 		return vmq_err(err, -EINVAL, "that address is %s's own: its frames are the host's",
-			       s->info->dev.name);
+			       s->dev.name);
 	if (!s->info->tags_known && key->rule != VMQ_RULE_ANY)
 		return vmq_err(err, -EOPNOTSUPP,
 			       "a VLAN or untagged filter could take a frame of another VLAN: %s; "

@@ -197,9 +197,9 @@ json_t *report_show(struct service *s, const struct actor *who)
 	json_t *a, *queues;
 
 	a = json_pack("{s:s, s:s, s:i, s:o, s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:s, s:b}", "name",
-		      s->cfg.attach.name, "interface", in->dev.name, "ifindex", in->dev.ifindex,
-		      "mac", mac_json(in->dev.mac), "driver", in->dev.driver, "mtu",
-		      (int)in->dev.mtu, "mode", in->mode == VMQ_MODE_NATIVE ? "native" : "skb",
+		      s->cfg.attach.name, "interface", s->dev.name, "ifindex", s->dev.ifindex,
+		      "mac", mac_json(s->dev.mac), "driver", s->dev.driver, "mtu",
+		      (int)s->dev.mtu, "mode", in->mode == VMQ_MODE_NATIVE ? "native" : "skb",
 		      "tags", in->tags_why, "tags_known", in->tags_known, "rx_queues",
 		      (int)dp->rxqs, "stride", (int)in->stride, "placement",
 		      s->place ? place_describe(s->place) : "off", "adopted", in->adopted);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "control/device.h"
 #include "control/events.h"
 #include "control/queue.h"
 
@@ -53,20 +55,16 @@ static void choose_sizes(struct service *s)
 static int choose_chunk(struct service *s, struct vmq_err *err)
 {
 	struct netdev_info dev;
-	uint32_t need;
 	int rc;
 
 	rc = netdev_query(s->cfg.attach.ifname, &dev, err);
 	if (rc)
 		return rc;
-	need = dev.mtu + ETH_HLEN + 2 * VLAN_HLEN;
 	if (!s->cfg.chunk)
-		s->cfg.chunk = need <= CHUNK_CARRIES(2048) ? 2048 : 4096;
+		s->cfg.chunk = dev.mtu + ETH_HLEN + 2 * VLAN_HLEN <= CHUNK_CARRIES(2048) ? 2048 :
+			       4096;
 	s->cfg.attach.max_frame = CHUNK_CARRIES(s->cfg.chunk);
-	if (need > s->cfg.attach.max_frame)
-		log_warn("%s has MTU %u, but a chunk of %u carries frames of %u bytes: longer ones "
-			 "are dropped and counted as too_big", dev.name, dev.mtu, s->cfg.chunk,
-			 s->cfg.attach.max_frame);
+	device_check_mtu(s, dev.mtu);
 	return 0;
 }
 
@@ -158,22 +156,6 @@ static void on_datapath(struct service *s)
 	datapath_dispatch(s->datapath);
 }
 
-static void follow_device(struct service *s)
-{
-	const struct datapath_config *dp = datapath_cfg(s->datapath);
-	struct vmq_err err = VMQ_ERR_INIT;
-	struct netdev_info dev;
-
-	if (netdev_query(s->info->dev.name, &dev, &err))
-		return;
-	if (dev.rxqs == dp->rxqs && dev.txqs == dp->txqs)
-		return;
-	log_info("%s now has %u RX and %u TX queues", dev.name, dev.rxqs, dev.txqs);
-	if (datapath_set_rxqs(s->datapath, dev.rxqs, dev.txqs, &err))
-		log_warn("frames of the new RX queues stay on queue 0: %s", err.text);
-	place_refresh(s->place);
-}
-
 static void on_watch(struct service *s)
 {
 	enum netdev_event ev;
@@ -181,9 +163,10 @@ static void on_watch(struct service *s)
 	while (!netdev_watch_read(s->watch, &ev)) {
 		if (ev == NETDEV_EV_GONE) {
 			s->gone = s->stop = true;
+			device_gone(s);
 			return;
 		}
-		follow_device(s);
+		device_follow(s);
 	}
 }
 
@@ -203,10 +186,27 @@ static int watch_fd(struct service *s, int fd, ready_fn fn, struct vmq_err *err)
 	return 0;
 }
 
+/*
+ * A queue takes a descriptor per RX queue and some for its channel, a client one.
+ * The soft limit is low (1,024) for the sake of programs that use select(2).
+ */
+static void raise_descriptors(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim))
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &lim))
+		log_debug("the limit on open files stays as it is: %s", strerror(errno));
+}
+
 static int open_loop(struct service *s, struct vmq_err *err)
 {
 	sigset_t set;
 	int rc;
+
+	raise_descriptors();
 
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll_fd < 0)
@@ -250,6 +250,7 @@ static int open_adapter(struct service *s, struct vmq_err *err)
 	if (rc)
 		return rc;
 	s->info = attach_info(s->attachment);
+	s->dev = s->info->dev;
 	rc = barrier_open(&s->barrier, err);
 	if (rc)
 		return rc;
@@ -364,7 +365,7 @@ int service_run(struct service *s, struct vmq_err *err)
 	if (s->gone)
 		return vmq_err(err, -ENODEV,
 			       "interface %s has gone, or moved to another network namespace",
-			       s->info->dev.name);
+			       s->dev.name);
 	return 0;
 }
 

@@ -47,6 +47,7 @@ struct service {
 	struct service_config cfg;
 	struct attachment *attachment;
 	const struct attach_info *info;
+	struct netdev_info dev;		/* as it was when last looked at */
 	struct fib *fib;
 	struct filters *filters;
 	struct rss_map *rss;

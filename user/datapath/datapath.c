@@ -158,6 +158,20 @@ err_shrink:
 	return rc;
 }
 
+void datapath_set_name(struct datapath *dp, const char *ifname)
+{
+	snprintf(dp->ifname, sizeof(dp->ifname), "%s", ifname);
+}
+
+void datapath_set_mtu(struct datapath *dp, uint32_t mtu)
+{
+	struct port *p;
+
+	dp->mtu = mtu;
+	for (p = dp->ports; p; p = *port_link(p))
+		port_set_max_frame(p, datapath_max_frame(dp));
+}
+
 /* ---- open and close --------------------------------------------------------------- */
 
 static int datapath_open_workers(struct datapath *dp, struct vmq_err *err)

@@ -51,6 +51,10 @@ void datapath_close(struct datapath *dp);	/* all ports closed before */
 /* More RX queues appeared (ethtool -L): anchors, and sockets of all ports. */
 int datapath_set_rxqs(struct datapath *dp, uint32_t rxqs, uint32_t txqs, struct vmq_err *err);
 
+/* The device was renamed; its MTU, and so the longest frame to send, changed. */
+void datapath_set_name(struct datapath *dp, const char *ifname);
+void datapath_set_mtu(struct datapath *dp, uint32_t mtu);
+
 int datapath_fd(const struct datapath *dp);	/* readable: datapath_dispatch() */
 void datapath_dispatch(struct datapath *dp);	/* runs `done` of finished drains */
 

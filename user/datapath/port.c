@@ -438,6 +438,12 @@ void port_set_policy(struct port *p, uint16_t rule, bool trust)
 	}
 }
 
+void port_set_max_frame(struct port *p, uint32_t max_frame)
+{
+	for (int i = 0; i < p->pairs; i++)
+		store_relaxed(&p->pair[i]->ctx.max_frame, max_frame);
+}
+
 static void pair_pause(struct worker *w, void *arg)
 {
 	struct pair *p = arg;

@@ -74,7 +74,7 @@ static void transmit_enter_vlan(struct frame_buf *buf, struct frame_info *fi, ui
 static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *buf,
 				struct frame_info *fi, uint16_t *vlan)
 {
-	uint32_t limit = t->max_frame;
+	uint32_t limit = load_relaxed(&t->max_frame);
 
 	/* Longer than the room: the channel had to cut it (channel.h). */
 	if (buf->len > buf->room || !frame_look(fi, buf->data, buf->len))

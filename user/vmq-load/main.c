@@ -144,6 +144,9 @@ static int configure(const struct options *o, const char *ifname, struct service
 		},
 		.keep = o->keep,
 	};
+	if (!o->name && strlen(ifname) >= VMQ_NAME_MAX)
+		return vmq_err(err, -EINVAL, "%.40s... is too long for the name of a service: give "
+			       "one with --name", ifname);
 	if ((rc = parse_name(c->attach.name, "service name", VMQ_NAME_MAX, err)) ||
 	    (rc = parse_enum(o->mode, "mode", modes, &mode, err)) ||
 	    (rc = parse_enum(o->tags, "tags", tags, &tag, err)) ||
