@@ -415,8 +415,8 @@ moves()
 under_load()
 {
 	local pid m1 m2
-	start_recv vm1 vm1 eth0 --timeout 600 --idle 1500 --seq
-	start_recv vm2 vm2 eth0 --timeout 600 --idle 1500 --seq
+	start_recv vm1 vm1 eth0 --timeout 3600 --idle 4000 --seq
+	start_recv vm2 vm2 eth0 --timeout 3600 --idle 4000 --seq
 	ip netns exec wire "$PROG/frame-send" --iface wire0 --dst $M1,$M2 --udp 32 \
 		--count 100000000 --rate 20000 >/dev/null 2>&1 3>&- &
 	pid=$!

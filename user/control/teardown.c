@@ -193,10 +193,16 @@ void queue_flush(struct queue *q, void (*done)(struct queue *q, void *arg), void
 	operation_begin(q, false, 0, DRAIN_TIMEOUT_MS, done, arg);
 }
 
+/*
+ * The guest lives on and is about to take what the pairs hold, however busy the
+ * machine is; the bound is for one that has stopped reading.
+ */
+#define NARROW_TIMEOUT_MS 2000
+
 void queue_narrow(struct queue *q, uint16_t width, void (*done)(struct queue *q, void *arg),
 		  void *arg)
 {
-	operation_begin(q, false, width, DRAIN_TIMEOUT_MS, done, arg);
+	operation_begin(q, false, width, NARROW_TIMEOUT_MS, done, arg);
 }
 
 /* ---- clear ------------------------------------------------------------- */
