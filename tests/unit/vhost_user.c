@@ -1000,6 +1000,20 @@ static int open_fds(void)
 	return n;
 }
 
+/* Neither must mappings of guests' memory. */
+static int guest_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	int n = 0;
+
+	while (maps && fgets(line, sizeof(line), maps))
+		n += !!strstr(line, "memfd:");
+	if (maps)
+		fclose(maps);
+	return n;
+}
+
 int main(void)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
@@ -1032,6 +1046,7 @@ int main(void)
 	front_end(&neighbour.f, 1);
 	guest_close(&vm.g);
 	guest_close(&neighbour.g);
+	is_int(guest_mappings(), 0, "no memory of a guest is still mapped");
 	after = open_fds();
 	is_int(after, before, "no descriptor was left open");
 	ok(!rmdir(dir), "and no file");

@@ -467,6 +467,14 @@ static void test_log(void)
 	take(4);
 	is_int(marked_all(), 0, "log: an idle ring marks nothing");
 
+	/* a used ring as if it lay with its index at the end of a page */
+	r.used_gpa = GUEST_GPA + slot(9) - 4;
+	driver_give(&d, put_frame(slot(0), 60, 1), HDR + 60, 0);
+	take(4);
+	is_int(marked(0), F((slot(9) >> 12) - 1) | F(slot(9) >> 12),
+	       "log: the page of the used entry and that of the index");
+
+	memset(log_bits, 0, sizeof(log_bits));
 	log.size = (GUEST_GPA + slot(2)) >> DIRTY_LOG_SHIFT >> 3;
 	begin(BASIC | F(VIRTIO_NET_F_MRG_RXBUF), NUM, 0);
 	r.log = &log;

@@ -1,0 +1,134 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Unmodified guests of QEMU on a VM queue, by vhost-user. TCG only: whether KVM
+# works says nothing about vmq. The guest is made beforehand, where there is a
+# network to download its kernel from.
+
+load lib/vmq
+
+M1=52:54:00:00:00:01
+M2=52:54:00:00:00:02
+GUEST=${VMQ_GUEST:-$VMQ_BUILD/guest}
+
+setup_file()
+{
+	vmq_setup_file
+}
+
+teardown_file()
+{
+	vmq_teardown_file
+}
+
+setup()
+{
+	[ -e "$GUEST/initrd" ] || skip "no guest: tests/qemu/make-guest $GUEST makes it"
+	make_wire 2
+	in_ns wire ip addr add 192.0.2.254/24 dev wire0
+	start_load --tags frame
+}
+
+teardown()
+{
+	vmq_teardown
+}
+
+# start_vm NAME MAC PAIRS WORD...: QEMU with its console in $BATS_TEST_TMPDIR/NAME.log.
+# MTU and SOCKET (options of QEMU's socket) may be set before. Interrupts are INTx
+# (vectors=0): with MSI-X and TCG Debian's QEMU 7.2 dies in
+# msix_set_vector_notifiers() as soon as any vhost device starts.
+start_vm()
+{
+	local name=$1 mac=$2 pairs=$3 queues=''
+	shift 3
+	[ "$pairs" = 1 ] || queues=,mq=on
+	qemu-system-x86_64 -accel tcg -cpu max -m 192 -smp "$pairs" -nodefaults -nographic \
+		-object memory-backend-memfd,id=ram,size=192M,share=on -machine pc,memory-backend=ram \
+		-kernel "$GUEST/vmlinuz" -initrd "$GUEST/initrd" \
+		-append "console=ttyS0 panic=-1 quiet $*" -serial "file:$BATS_TEST_TMPDIR/$name.log" \
+		-chardev "socket,id=c0,path=$BATS_TEST_TMPDIR/$name.sock${SOCKET:+,$SOCKET}" \
+		-netdev "vhost-user,id=n0,chardev=c0,queues=$pairs" \
+		-device "virtio-net-pci,netdev=n0,mac=$mac,romfile=,vectors=0$queues${MTU:+,host_mtu=$MTU}" \
+		>"$BATS_TEST_TMPDIR/$name.err" 2>&1 </dev/null 3>&- &
+	remember $! "$name"
+}
+
+# console NAME TEXT [COUNT]: the guest has said it that often
+console()
+{
+	local log=$BATS_TEST_TMPDIR/$1.log
+	if [ ! -e "$log" ] || [ "$(grep -c "$2" "$log")" -lt "${3:-1}" ]; then
+		tail -n 5 "$log" "$BATS_TEST_TMPDIR/$1.err"
+		return 1
+	fi
+}
+
+@test "a guest boots, pings, is pinged and sends a file" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	# nc ends the connection at the end of its input: a pipe that never ends
+	mkfifo "$BATS_TEST_TMPDIR/hold"
+	in_ns wire busybox nc -l -p 9000 >"$BATS_TEST_TMPDIR/data" <>"$BATS_TEST_TMPDIR/hold" 3>&- &
+	remember $! nc
+	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.send=9000
+	wait_until 120 console vm1 "guest: ping ok"
+	in_ns wire ping -q -c 5 -i 0.1 -W 2 192.0.2.11
+	wait_until 120 console vm1 "guest: sent"
+	wait_until 10 gone "$(<"$BATS_TEST_TMPDIR/pid-nc")"
+	console vm1 "guest: sent $(sha1sum <"$BATS_TEST_TMPDIR/data" | cut -d ' ' -f 1)"
+	[ "$(stat_of vm1 delivered)" -ge 20 ]
+	wait_until 5 at_rest vm1
+}
+
+@test "a guest with two pairs has two queues and works" {
+	ctl queue add vm1 --mac $M1 --pairs 2 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	start_vm vm1 $M1 2 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254
+	wait_until 120 console vm1 "guest: ping ok"
+	console vm1 "queues 2"
+}
+
+@test "guests on a VLAN of their own tags reach each other" {
+	ctl queue add vm1 --mac $M1 --vlan any --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	ctl queue add vm2 --mac $M2 --vlan any --channel "vhost-user:$BATS_TEST_TMPDIR/vm2.sock"
+	start_vm vm2 $M2 1 vmq.addr=192.0.2.12/24 vmq.peer=192.0.2.11 vmq.vlan=7
+	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.12 vmq.vlan=7
+	wait_until 120 console vm1 "guest: ping ok"
+}
+
+@test "a guest reboots and goes on" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.then=reboot
+	wait_until 180 console vm1 "guest: ping ok" 2
+}
+
+@test "the service connects when QEMU listens" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock,client"
+	SOCKET=server=on,wait=off start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254
+	wait_until 120 console vm1 "guest: ping ok"
+}
+
+@test "an MTU beyond what the device carries is refused" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	MTU=9000 start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254
+	wait_until 40 grep -i mtu "$BATS_TEST_TMPDIR/vm1.err"
+}
+
+@test "the service is killed and started again under a running guest" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	SOCKET=reconnect=1 start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254
+	wait_until 120 console vm1 "guest: ping ok"
+	stop_load KILL || :
+	start_load --tags frame
+	wait_until 10 in_ns wire ping -q -c 1 -W 1 192.0.2.11
+	console vm1 "guest: ping ok"
+}
+
+@test "QEMU is killed: the queue stays, and a new one can use it" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254
+	wait_until 120 console vm1 "guest: ping ok"
+	reap vm1 KILL || :
+	[ "$(queue_state vm1)" = running ]
+	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254
+	wait_until 120 console vm1 "guest: ping ok"
+}
