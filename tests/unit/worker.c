@@ -33,7 +33,7 @@ struct test_source {
 static int poll_batch(struct source *s)
 {
 	struct test_source *t = container_of(s, struct test_source, source);
-	uint64_t n = MIN(load_acquire(&t->work), 64u), rival;
+	uint64_t work = MIN(load_acquire(&t->work), 64u), n = work, rival;
 
 	store_relaxed(&t->cpu, sched_getcpu());
 	store_relaxed(&t->at, now_ns());
@@ -46,8 +46,7 @@ static int poll_batch(struct source *s)
 		else if (!n)
 			return 0;
 	}
-	if (t->work)
-		__atomic_fetch_sub(&t->work, MIN(n, t->work), __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&t->work, work, __ATOMIC_RELAXED);
 	counter_add(&t->done, n);
 	if (t->rival && t->work && t->rival->work) {
 		rival = load_relaxed(&t->rival->done);
@@ -289,29 +288,85 @@ static void test_idle(struct worker *w)
 	close(t.source.fd);
 }
 
-static void test_poll_us(uint16_t cpu)
+/* A span in which nothing may happen, or what happens is looked at afterwards. */
+static void span(uint64_t ns)
 {
-	struct test_source t = { .source = { .fd = -1, .poll = poll_batch } };
-	struct vmq_err err = VMQ_ERR_INIT;
-	uint64_t began, polls;
-	struct worker *w;
+	uint64_t until = now_ns() + ns;
 
-	if (worker_open(&w, cpu, 20000, &err)) {
+	while (now_ns() < until)
+		sched_yield();
+}
+
+#define GAP_NS	100000000ULL
+
+static void test_gaps(uint16_t cpu)
+{
+	struct test_source t = { .source = { .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+					     .poll = poll_batch, .cheap = true } };
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct worker_stats before, after;
+	struct worker *w;
+	uint64_t i, polls;
+
+	if (worker_open(&w, cpu, GAP_NS / 1000, &err)) {
 		ok(false, "worker with poll_us: %s", err.text);
 		return;
 	}
-	began = now_ns();
 	add(w, &t);
-	ok(reaches(&t.polls, 1000), "with poll_us an idle source is polled for a while");
-	while (now_ns() - began < 60000000)
-		sched_yield();
-	polls = load_relaxed(&t.polls);
-	began = now_ns();
-	while (now_ns() - began < 30000000)
-		sched_yield();
-	ok(load_relaxed(&t.polls) == polls, "and then left alone");
+	for (i = 1; i <= 40; i++) {
+		if (i == 5)
+			worker_stats(w, &before);
+		signal_source(&t, 1);
+		if (!reaches(&t.done, i))
+			break;
+		span(1000000);
+	}
+	worker_stats(w, &after);
+	ok(i == 41 && after.wakeups - before.wakeups < 20,
+	   "frames with gaps below poll_us find the worker awake (%llu wake-ups)",
+	   (unsigned long long)(after.wakeups - before.wakeups));
+
+	for (i = 0; i < 20; i++) {
+		polls = load_relaxed(&t.polls);
+		span(GAP_NS * 3 / 2);
+		if (load_relaxed(&t.polls) == polls)
+			break;
+	}
+	ok(i < 20, "then it sleeps");
+
+	polls = t.polls;
+	signal_source(&t, 1);
+	reaches(&t.done, 41);
+	span(GAP_NS / 4);
+	polls = load_relaxed(&t.polls) - polls;
+	ok(polls < 100, "and after a frame that comes later than that, at once (%llu polls)",
+	   (unsigned long long)polls);
 	with(w, call_del, &t, 0);
+	close(t.source.fd);
 	worker_close(w);
+}
+
+/* A source with many frames is taken out of epoll, and put back. */
+static void test_busy(struct worker *w)
+{
+	struct test_source t = { .source = { .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+					     .poll = poll_batch, .cheap = true } };
+	uint64_t i, sum = 0;
+
+	add(w, &t);
+	for (i = 0; i < 200; i++) {
+		store_release(&t.work, 64 * 40);
+		with(w, call_wake, &t, 0);
+		sum += 64 * 40;
+		if (i & 1 && !reaches(&t.done, sum))
+			break;
+		signal_source(&t, 1);
+		if (!reaches(&t.done, ++sum))
+			break;
+	}
+	is_int(i, 200, "a source that was busy loses no event");
+	with(w, call_del, &t, 0);
+	close(t.source.fd);
 }
 
 static void test_two(struct worker *w, uint16_t cpu)
@@ -370,7 +425,8 @@ int main(void)
 	test_timer(w);
 	test_turns(w);
 	test_idle(w);
-	test_poll_us(cpu[0]);
+	test_busy(w);
+	test_gaps(cpu[0]);
 	test_two(w, n > 1 ? cpu[1] : cpu[0]);
 	worker_close(w);
 	return unit_done();

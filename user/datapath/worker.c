@@ -9,14 +9,25 @@
  * So a busy source waits for every other active one between two batches (P-12),
  * and a source that has just become ready waits for one batch of each.
  *
- * While sources are active the worker looks at epoll only once a round: a look
- * costs a system call and one ->poll() of every ready descriptor, and a source
- * that has become ready waits for a round anyway. When none is active it sleeps
- * there. Edge-triggered is enough and needed: an
+ * While frames come the worker looks at epoll only now and then (LOOK_NS). When
+ * no source is active it sleeps there. Edge-triggered is enough and needed: an
  * AF_XDP ring is published before its waiters are woken (xsk_flush(),
  * net/xdp/xsk.c), so an edge that arrives after the poll that found nothing is
  * kept by epoll; and a ring that is not emptied because its guest has no room
  * reports nothing new, so a stalled guest costs no CPU.
+ *
+ * Being woken is dear to both sides: the kernel's receive work pays for it once
+ * per ring and batch (ep_poll_callback() under a lock that all rings of a worker
+ * share, and an interrupt of our CPU if it sleeps), and we with xsk_poll(). Both
+ * together were half the cost of a frame. So where looking is cheap (`cheap`: a
+ * ring in memory),
+ *
+ * - a source that has had frames BUSY_POLLS times is taken out of epoll and only
+ *   polled, until it leaves the line;
+ * - a source stays in the line for EMPTY_POLLS that find nothing;
+ * - a worker that would be woken again within poll_us keeps polling for so long.
+ *   Whether that is so, the last gap between frames tells: a first frame after a
+ *   longer one finds a worker that goes to sleep when it is through.
  *
  * A worker's list, timers and sources are its own. The control thread gets in
  * by worker_call() alone, between two batches.
@@ -35,7 +46,10 @@
 #include "common/util.h"
 #include "datapath/worker.h"
 
-#define LOOK_MIN	8u	/* polls between two looks at epoll, at least */
+#define ROUND_MIN	8u	/* polls of a round, at least */
+#define LOOK_NS		20000u	/* between two looks at epoll while frames come */
+#define BUSY_POLLS	16u	/* with frames: then out of epoll */
+#define EMPTY_POLLS	32u	/* in a row: then out of the line */
 #define EVENTS		64	/* taken in one look */
 
 struct worker {
@@ -45,6 +59,11 @@ struct worker {
 	int	  epfd;
 	int	  call_fd;		/* eventfd: ends the sleep for a call */
 	uint64_t  poll_ns;
+	uint64_t  now;			/* at the last end of a round */
+	uint64_t  found_at;		/* end of the last round that had frames */
+	uint64_t  looked_at;		/* when epoll was looked at */
+	bool	  found;		/* this round has had frames */
+	bool	  hot;			/* they come at shorter gaps than poll_ns */
 	bool	  stop;			/* written by a call */
 	uint16_t  cpu;
 	pthread_t thread;
@@ -176,6 +195,26 @@ static int worker_timeout(const struct worker *w)
 
 /* ---- the loop ----------------------------------------------------------- */
 
+static int worker_watch(struct worker *w, struct source *s)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = s };
+
+	if (s->fd < 0 || s->watched)
+		return 0;
+	if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, s->fd, &ev))
+		return -errno;
+	s->watched = true;
+	return 0;
+}
+
+static void worker_unwatch(struct worker *w, struct source *s)
+{
+	/* Fails only if the descriptor was closed: then epoll forgot it as well. */
+	if (s->watched)
+		epoll_ctl(w->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+	s->watched = false;
+}
+
 static void worker_look(struct worker *w, bool sleep)
 {
 	struct epoll_event ev[EVENTS];
@@ -183,8 +222,12 @@ static void worker_look(struct worker *w, bool sleep)
 	int i, n;
 
 	n = epoll_wait(w->epfd, ev, EVENTS, sleep ? worker_timeout(w) : 0);
-	if (sleep)
+	if (sleep) {
 		counter_add(&w->stats.wakeups, 1);
+		w->now = now_ns();
+		w->hot = w->now - w->found_at < w->poll_ns;
+	}
+	w->looked_at = w->now;
 	for (i = 0; i < n; i++) {
 		if (ev[i].data.ptr) {
 			worker_wake_source(w, ev[i].data.ptr);
@@ -205,51 +248,67 @@ static void worker_serve(struct worker *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* @s was found empty: shall it be polled again all the same? */
+static bool worker_keep(const struct worker *w, struct source *s)
+{
+	if (!s->cheap || !s->busy)
+		return false;
+	if (!s->empty++)
+		s->empty_at = w->now;
+	return s->empty <= EMPTY_POLLS || (w->hot && w->now - s->empty_at < w->poll_ns);
+}
+
 static void worker_turn(struct worker *w, struct source *s)
 {
 	int n = s->poll(s);
-	uint64_t now;
 
 	if (s->worker != w)	/* it took itself off */
 		return;
 	if (n > 0) {
 		counter_add(&w->stats.batches, 1);
 		counter_add(&w->stats.frames, (uint64_t)n);
-		s->idle_since = 0;
+		w->found = true;
+		s->empty = 0;
+		if (++s->busy >= BUSY_POLLS && s->cheap)
+			worker_unwatch(w, s);
 		worker_wake_source(w, s);
-		return;
+	} else if (worker_keep(w, s) || worker_watch(w, s)) {
+		worker_wake_source(w, s);
+	} else {
+		/* What came before worker_watch() is an event of its own. */
+		s->busy = 0;
+		s->empty = 0;
 	}
-	if (!w->poll_ns)
-		return;
+}
 
-	now = now_ns();
-	if (!s->idle_since)
-		s->idle_since = now;
-	if (now - s->idle_since < w->poll_ns)
-		worker_wake_source(w, s);
-	else
-		s->idle_since = 0;
+/* All that were active have had a turn, or none is: what else is there? */
+static void worker_end_round(struct worker *w)
+{
+	bool found = w->found;
+
+	w->now = now_ns();
+	if (found)
+		w->found_at = w->now;
+	w->found = false;
+	if (!found || w->now - w->looked_at >= LOOK_NS)
+		worker_look(w, !w->head);
 }
 
 static void *worker_run(void *arg)
 {
 	struct worker *w = arg;
 	uint32_t polls = 0;
-	struct source *s;
 
 	while (!w->stop) {
 		if (load_acquire(&w->pending)) {
 			worker_serve(w);
-			continue;
+		} else if (!polls || !w->head) {
+			worker_end_round(w);
+			polls = MAX(w->active, ROUND_MIN);
+		} else {
+			polls--;
+			worker_turn(w, worker_pop(w));
 		}
-		if (!polls || !w->head) {
-			worker_look(w, !w->head);
-			polls = MAX(w->active, LOOK_MIN);
-			continue;
-		}
-		polls--;
-		s = worker_pop(w);
-		worker_turn(w, s);
 	}
 	return NULL;
 }
@@ -267,13 +326,16 @@ static void *worker_run(void *arg)
  */
 int worker_add(struct worker *w, struct source *s)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = s };
+	int rc;
 
-	if (s->fd >= 0 && epoll_ctl(w->epfd, EPOLL_CTL_ADD, s->fd, &ev))
-		return -errno;
+	s->watched = false;
+	rc = worker_watch(w, s);
+	if (rc)
+		return rc;
 	s->worker = w;
 	s->active = false;
-	s->idle_since = 0;
+	s->busy = 0;
+	s->empty = 0;
 	s->wake_at = 0;
 	store_relaxed(&w->stats.sources, w->stats.sources + 1);
 	worker_wake_source(w, s);
@@ -289,9 +351,7 @@ void worker_del(struct worker *w, struct source *s)
 {
 	if (s->worker != w)
 		return;
-	/* Fails only if the descriptor was closed: then epoll forgot it as well. */
-	if (s->fd >= 0)
-		epoll_ctl(w->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+	worker_unwatch(w, s);
 	if (s->active)
 		worker_unlink(w, s);
 	if (s->wake_at)
@@ -362,7 +422,7 @@ out:
  * worker_open() - start a worker
  * @out: the worker
  * @cpu: CPU it is pinned to
- * @poll_us: how long to keep polling idle sources before it sleeps; 0: not
+ * @poll_us: how long a gap between frames is not worth a sleep; 0: any is
  * @err: sentence
  *
  * Return: 0; -EINVAL if there is no such CPU, or none for us; -errno.

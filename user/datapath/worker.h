@@ -7,8 +7,8 @@
  * polled again and again, in turn with the others and a bounded batch at a time
  * (P-12), until a poll finds nothing; then it waits in epoll (edge-triggered:
  * AF_XDP publishes its ring before it wakes, net/xdp/xsk.c xsk_flush()).
- * With poll_us a worker keeps polling idle sources for that long before it
- * sleeps.
+ * With poll_us a worker does not sleep in gaps between frames that are shorter
+ * than that.
  *
  * The control thread changes what a worker runs only through worker_call():
  * the function runs in the worker, between two batches, and worker_call()
@@ -32,11 +32,15 @@ struct source {
 	 * Runs in the worker that owns the source.
 	 */
 	int (*poll)(struct source *s);
+	bool cheap;		/* a poll that finds nothing is a look at memory, no more */
 	/* worker.c's: */
 	bool active;		/* on the worker's list */
+	bool watched;		/* in epoll */
 	struct source *next;
 	struct worker *worker;	/* owner, or NULL */
-	uint64_t idle_since;	/* with poll_us: when it last ran out of frames */
+	uint32_t busy;		/* polls that had frames since it is on the list */
+	uint32_t empty;		/* polls without since the last of those */
+	uint64_t empty_at;	/* when the first of these was */
 	uint64_t wake_at;	/* worker_wake_at(); 0: no timer */
 	struct source *timed;	/* next with a timer */
 };

@@ -19,6 +19,7 @@
 #include "common/util.h"
 #include "control/service.h"
 
+#define POLL_US 50	/* what a wake-up costs the kernel and us, and more */
 #define PIN_DIR "/sys/fs/bpf/vmq"
 #define RUN_DIR "/run/vmq"
 
@@ -41,7 +42,7 @@ static const struct opt option_table[] = {
 	O("queues", 'q', queues, "N", "most queues at a time (default 64)"),
 	O("frames", 0, frames, "N", "receive buffers per RX queue (default: by --queues)"),
 	O("chunk", 0, chunk, "BYTES", "2048 or 4096 (default: by the MTU)"),
-	O("poll-us", 0, poll_us, "N", "poll for N microseconds before sleeping (default 0)"),
+	O("poll-us", 0, poll_us, "N", "poll through gaps between frames shorter than N us (default 50)"),
 	O("place", 0, place, "HOW", "place the kernel's receive work: auto or off (default auto)"),
 	F("keep", 'k', keep, "on exit leave program, pins and TAPs for the next run"),
 	F("unload", 'u', unload, "remove what a dead service has left, and exit"),
@@ -142,6 +143,7 @@ static int configure(const struct options *o, const char *ifname, struct service
 			.queues = 64,
 			.lost = service_discard_channel,
 		},
+		.poll_us = POLL_US,
 		.keep = o->keep,
 	};
 	if (!o->name && strlen(ifname) >= VMQ_NAME_MAX)
