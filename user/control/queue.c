@@ -126,6 +126,8 @@ int service_refresh_stations(struct service *s, struct vmq_err *err)
 	uint32_t i, room = filters_count(s->filters);
 	int rc, m;
 
+	if (s->restoring)
+		return 0;
 	for (i = 1; i <= VMQ_QUEUES_MAX; i++)
 		if (s->queue[i])
 			room += s->queue[i]->rec.n_macs;
@@ -210,8 +212,9 @@ static int pick_id(struct service *s, uint32_t want, struct vmq_err *err)
 	for (id = 1; id <= max; id++)
 		if (!s->queue[id])
 			return id;
-	return vmq_err(err, -ENOBUFS, "all %u queues are in use; start vmq-load with more --queues",
-		       max);
+	return vmq_err(err, -ENOBUFS, "all %u queues are in use; %s", max,
+		       max < VMQ_QUEUES_MAX ? "start vmq-load with more --queues"
+					    : "delete one that is not needed");
 }
 
 /* CPUs: those asked for must have a worker; the rest follow in turn. */
@@ -328,7 +331,8 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	if (rc)
 		goto err_port;
 	/* Not before it is a station: what the guest says first would be refused. */
-	port_set_paused(q->port, q->rec.flags & VMQ_QUEUE_F_PAUSED);
+	if (!s->restoring)
+		port_set_paused(q->port, q->rec.flags & VMQ_QUEUE_F_PAUSED);
 	for (i = 0; i < q->rec.n_macs; i++)
 		service_address_add(s, q->rec.mac[i], q->rec.rule);
 	queue_enter(q, state_next(QUEUE_UNDEFINED, QUEUE_EV_ALLOCATE));

@@ -67,6 +67,7 @@ struct service {
 	int epoll_fd, signal_fd;
 	int event_fd[2];		/* pipe: channel events from any thread */
 	bool stop, gone;
+	bool restoring;			/* stations follow when all filters are back */
 };
 
 int service_open(struct service **out, const struct service_config *cfg, struct vmq_err *err);
