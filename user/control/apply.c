@@ -109,6 +109,8 @@ static int run_change(struct apply *a, struct change *c, struct vmq_err *err)
 
 	if (c->op == CHANGE_ADD) {
 		rc = queue_filter_check(a->service, &c->key, err);
+		if (!rc && c->to)
+			rc = queue_address_check(a->service, c->to, c->key.mac, c->key.rule, err);
 		rec = (struct vmq_filter){ .queue = c->to ? c->to->id : 0, .target = c->target,
 					   .owner = a->request->uid };
 		return rc ? rc : filters_add(fs, &c->key, &rec, NULL, err);

@@ -104,19 +104,35 @@ struct station_list {
 	struct service *service;
 	struct station *st;
 	uint32_t n;
+	uint32_t own;		/* the first ones are ports' own addresses, sorted */
 };
+
+static int station_order(const void *a, const void *b)
+{
+	const struct station *x = a, *y = b;
+	int order = memcmp(x->mac, y->mac, sizeof(x->mac));
+
+	return order ? order : x->rule - y->rule;
+}
 
 static int station_of_filter(const struct filter *f, void *arg)
 {
 	struct station_list *list = arg;
 	struct queue *q = list->service->queue[f->rec.queue];
+	struct station st;
 
 	/* A filter of a VLAN that the port does not carry is for the rings only. */
 	if (f->rec.target == VMQ_TARGET_DROP || !q || !q->port ||
 	    (q->rec.rule != VMQ_RULE_ANY && f->key.rule != q->rec.rule))
 		return 0;
-	list->st[list->n] = (struct station){ .rule = f->key.rule, .port = q->port };
-	memcpy(list->st[list->n++].mac, f->key.mac, 6);
+	st = (struct station){ .rule = f->key.rule, .port = q->port };
+	memcpy(st.mac, f->key.mac, 6);
+	/*
+	 * A filter that was moved takes along what comes from the wire (F-20). The
+	 * address itself stays its port's: who sends with it, whom the switch knows by it.
+	 */
+	if (!bsearch(&st, list->st, list->own, sizeof(st), station_order))
+		list->st[list->n++] = st;
 	return 0;
 }
 
@@ -145,6 +161,8 @@ int service_refresh_stations(struct service *s, struct vmq_err *err)
 			memcpy(list.st[list.n++].mac, q->rec.mac[m], 6);
 		}
 	}
+	list.own = list.n;
+	qsort(list.st, list.own, sizeof(*list.st), station_order);
 	filters_each(s->filters, station_of_filter, &list);
 	rc = switch_set_stations(datapath_switch(s->datapath), list.st, list.n, err);
 	free(list.st);
@@ -174,28 +192,36 @@ int queue_check_name(struct service *s, const char *name, struct vmq_err *err)
 	return 0;
 }
 
-/* An address is one port's: not the host's, and no other queue's in that VLAN. */
-static int check_address(struct service *s, const uint8_t mac[6], uint16_t rule,
-			 struct vmq_err *err)
+int queue_address_check(struct service *s, const struct queue *mine, const uint8_t mac[6],
+			uint16_t rule, struct vmq_err *err)
 {
 	char mac_word[MAC_STRLEN], rule_word[RULE_STRLEN];
 	uint32_t id;
 	int m;
 
-	if (!memcmp(mac, s->dev.mac, 6))
-		return vmq_err(err, -EINVAL,
-			       "%s is %s's own address: a virtual machine needs another",
-			       format_mac(mac, mac_word), s->dev.name);
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
 		const struct queue *q = s->queue[id];
 
-		for (m = 0; q && m < q->rec.n_macs; m++)
+		for (m = 0; q && q != mine && m < q->rec.n_macs; m++)
 			if (q->rec.rule == rule && !memcmp(q->rec.mac[m], mac, 6))
 				return vmq_err(err, -EEXIST, "%s vlan %s is queue %s's already",
 					       format_mac(mac, mac_word),
 					       format_rule(rule, rule_word), q->rec.name);
 	}
 	return 0;
+}
+
+/* An address is one port's: not the host's, and no other queue's in that VLAN. */
+static int check_address(struct service *s, const uint8_t mac[6], uint16_t rule,
+			 struct vmq_err *err)
+{
+	char word[MAC_STRLEN];
+
+	if (!memcmp(mac, s->dev.mac, 6))
+		return vmq_err(err, -EINVAL,
+			       "%s is %s's own address: a virtual machine needs another",
+			       format_mac(mac, word), s->dev.name);
+	return queue_address_check(s, NULL, mac, rule, err);
 }
 
 static int pick_id(struct service *s, uint32_t want, struct vmq_err *err)
@@ -620,6 +646,11 @@ int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err 
 	rc = queue_may_set(q, err);
 	if (rc)
 		return rc;
+	for (i = 0; rule != before && i < q->rec.n_macs; i++) {
+		rc = queue_address_check(q->service, q, q->rec.mac[i], rule, err);
+		if (rc)
+			return rc;
+	}
 	if (rule != before) {
 		rc = move_filters_to_rule(q, rule, err);
 		if (rc)

@@ -100,6 +100,10 @@ int queue_filter_move(struct queue *q, const struct filter *f, struct queue *to,
 /* Check that @key may be a filter here at all: own MAC, tags known. */
 int queue_filter_check(struct service *s, const struct vmq_filter_key *key, struct vmq_err *err);
 
+/* -EEXIST: it is the own address of the port of another queue than @mine (or NULL). */
+int queue_address_check(struct service *s, const struct queue *mine, const uint8_t mac[6],
+			uint16_t rule, struct vmq_err *err);
+
 /* Clear all filters, deliver, -> Paused. @timeout_ms bounds the delivery. */
 int queue_drain(struct queue *q, uint32_t timeout_ms,
 		void (*done)(struct queue *q, void *arg), void *arg, struct vmq_err *err);
