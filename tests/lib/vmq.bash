@@ -296,6 +296,12 @@ at_rest()
 		{ ctl stats -j | jq -c --arg q "$1" '.queues[] | select(.name == $q) | .stats'; return 1; }
 }
 
+# report WORD...: a line for scripts/soak's report
+report()
+{
+	[ -z "${VMQ_REPORT:-}" ] || echo "$*" >>"$VMQ_REPORT"
+}
+
 # ---- afterwards -----------------------------------------------------------------
 
 # vmq_teardown: end what start_load and start_recv started, remove devices and
