@@ -196,8 +196,8 @@ sum()
 	after=$(adapter)
 	wait_until 10 at_rest vm1
 	wait_until 10 at_rest vm2
-	[ "$(jq -n "$after[0] - $before[0]")" -eq "$(sum matched)" ]
-	[ "$(jq -n "$after[1] - $before[1]")" -eq 0 ]
+	[ "$(jq -n "${after}[0] - ${before}[0]")" -eq "$(sum matched)" ]
+	[ "$(jq -n "${after}[1] - ${before}[1]")" -eq 0 ]
 	[ "$(sum to_host)" -eq 0 ]
 	[ "$(sum dropped.redirect_failed)" -eq 0 ]
 	[ "$(sum dropped.no_buffer)" -eq 0 ]
@@ -218,7 +218,7 @@ sum()
 	wait_until 10 at_rest vm1
 	wait_until 10 at_rest vm2
 	after=$(adapter)
-	[ "$(jq -n "$after[0] - $before[0]")" -eq "$(sum delivered)" ]
+	[ "$(jq -n "${after}[0] - ${before}[0]")" -eq "$(sum delivered)" ]
 	[ "$(stat_of vm2 delivered)" -gt 0 ]
 }
 
@@ -246,8 +246,8 @@ sum()
 	wait_until 10 at_rest vm1
 	wait_until 10 at_rest vm2
 	after=$(adapter)
-	[ "$(jq -n "$after[0] - $before[0]")" -eq "$(sum matched)" ]
-	[ "$(jq -n "$after[1] - $before[1]")" -eq 0 ]
+	[ "$(jq -n "${after}[0] - ${before}[0]")" -eq "$(sum matched)" ]
+	[ "$(jq -n "${after}[1] - ${before}[1]")" -eq 0 ]
 }
 
 @test "R-13 moves between CPUs under traffic lose and reorder nothing" {
@@ -266,7 +266,7 @@ sum()
 	delivered=$(stat_of vm1 delivered)
 	after=$(adapter)
 	[ "$delivered" -eq "$(stat_of vm1 matched)" ]
-	[ "$(jq -n "$after[0] - $before[0]")" -eq "$delivered" ]
+	[ "$(jq -n "${after}[0] - ${before}[0]")" -eq "$delivered" ]
 	kill -INT "$(<"$BATS_TEST_TMPDIR/pid-recv-vm1")"
 	wait "$(<"$BATS_TEST_TMPDIR/pid-recv-vm1")" || :
 	rm -f "$BATS_TEST_TMPDIR/pid-recv-vm1"
