@@ -2,10 +2,10 @@
 /*
  * netdev_watch.c - news about the device
  *
- * Two sockets. Links make news by rtnetlink; but virtio_net changes its number of
- * queues (ethtool -L) without a word there. The queues' directories in sysfs come
- * and go with it, whatever the driver, and that is a uevent, in the device's own
- * namespace.
+ * Two sockets. Links make news by rtnetlink; but a device may get another number of
+ * queues (ethtool -L) without a word there, where the driver does not restart the
+ * link for it. The queues' directories in sysfs come and go with them, whatever the
+ * driver, and that is a uevent, in the device's own namespace.
  */
 #include <errno.h>
 #include <linux/netlink.h>

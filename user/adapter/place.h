@@ -32,7 +32,7 @@ int place_apply(struct place **out, const char *ifname, const uint16_t *cpus,
 		int n_cpus, struct vmq_err *err);
 /*
  * The device has other queues now: place what is new, and once more what was
- * placed (virtio_net spreads its interrupts afresh; igb makes new ones).
+ * placed (igb, for one, makes new interrupts, often under the same numbers).
  */
 void place_refresh(struct place *p);
 const char *place_describe(const struct place *p);	/* "irq", "threaded", "none" */
