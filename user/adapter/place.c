@@ -24,6 +24,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -50,7 +51,8 @@ struct numbered {
 
 struct place {
 	const char *kind;
-	char ifname[16];
+	char ifname[IF_NAMESIZE];	/* as it was: kthreads keep the name */
+	unsigned int ifindex;
 	const uint16_t *cpus;	/* the caller's */
 	int n_cpus;
 	bool threaded;		/* switched on by us */
@@ -267,6 +269,14 @@ static bool place_threads(struct place *p, int dir)
 	return true;
 }
 
+/* Its directory in sysfs, by the name that it has now. */
+static int open_device(const struct place *p)
+{
+	char name[IF_NAMESIZE];
+
+	return if_indextoname(p->ifindex, name) ? netdev_sysfs_open(name) : -ENODEV;
+}
+
 int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, int n_cpus,
 		struct vmq_err *err)
 {
@@ -280,10 +290,11 @@ int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, in
 	p->cpus = cpus;
 	p->n_cpus = n_cpus;
 	snprintf(p->ifname, sizeof(p->ifname), "%s", ifname);
+	p->ifindex = if_nametoindex(ifname);
 	*out = p;
 	if (n_cpus <= 0)
 		return 0;
-	dir = netdev_sysfs_open(ifname);
+	dir = open_device(p);
 	if (dir < 0)
 		return 0;
 	place_irqs(p, dir);
@@ -301,7 +312,7 @@ void place_refresh(struct place *p)
 
 	if (!p || p->n_cpus <= 0)
 		return;
-	dir = netdev_sysfs_open(p->ifname);
+	dir = open_device(p);
 	if (dir < 0)
 		return;
 	if (p->threaded)
@@ -329,7 +340,7 @@ void place_undo(struct place *p)
 
 	if (!p)
 		return;
-	dir = netdev_sysfs_open(p->ifname);
+	dir = open_device(p);
 	if (dir >= 0) {
 		if (p->threaded)	/* the kthreads end with it, or sleep (before 6.17) */
 			netdev_sysfs_write(dir, "threaded", "0");
