@@ -61,15 +61,19 @@ int vhost_user_new(struct vhost_user **out, const struct channel_config *cfg,
 	struct vhost_user *vu;
 	int i, rc;
 
-	if (cfg->pairs < 1 || cfg->pairs > VMQ_PAIRS_MAX)
-		return vmq_err(err, -EINVAL, "a vhost-user channel has 1 to %d pairs, not %d",
-			       VMQ_PAIRS_MAX, cfg->pairs);
+	if (cfg->pairs < 1 || cfg->pairs > VMQ_PAIRS_MAX) {
+		vmq_err(err, -EINVAL, "a vhost-user channel has 1 to %d pairs, not %d",
+			VMQ_PAIRS_MAX, cfg->pairs);
+		return -EINVAL;
+	}
 	rc = mem_guard_init(err);
 	if (rc)
 		return rc;
 	vu = calloc(1, sizeof(*vu));
-	if (!vu)
-		return vmq_err_sys(err, -ENOMEM, "cannot make a vhost-user channel");
+	if (!vu) {
+		vmq_err_sys(err, -ENOMEM, "cannot make a vhost-user channel");
+		return -ENOMEM;
+	}
 	vu->ch.ops = &channel_vhost_user;
 	vu->pairs = cfg->pairs;
 	vu->mtu = MIN(cfg->mtu, UINT16_MAX);
@@ -88,7 +92,8 @@ int vhost_user_new(struct vhost_user **out, const struct channel_config *cfg,
 		rc = pair_open(&vu->pair[i]);
 		if (rc) {
 			vhost_user_free(vu);
-			return vmq_err_sys(err, rc, "cannot make a vhost-user channel");
+			vmq_err_sys(err, rc, "cannot make a vhost-user channel");
+			return rc;
 		}
 	}
 	*out = vu;
@@ -250,7 +255,7 @@ static void rarp_build(uint64_t u48, struct frame_buf *buf)
 	static const uint8_t arp[] = { 0, ARPHRD_ETHER, ETH_P_IP >> 8, ETH_P_IP & 0xff,
 				       ETH_ALEN, 4, 0, RARP_REQUEST };
 	uint8_t *p = buf->data;
-	uint8_t mac[ETH_ALEN];
+	uint8_t mac[ETH_ALEN] = { 0 };
 	int i;
 
 	for (i = 0; i < ETH_ALEN; i++)

@@ -696,7 +696,7 @@ static int tx_batch(void *arg)
 	struct tx_batch *b = arg;
 	struct vring *r = b->r;
 	int discarded = 0, head, rc, n;
-	struct chain c;
+	struct chain c = { 0 };
 
 	while (b->taken < b->n && discarded < DISCARD_MAX) {
 		n = ring_available_or_notify(r);
