@@ -242,7 +242,7 @@ static void test_rules(void)
 	check_tags(M_TWO, redirected(12, v, 200, 0), "F-1 any of them suffices", Q(200));
 	check_tags(M_TWO, unmatched, "F-1 all tests of one must pass", Q(201));
 
-	check_tags(M_STRIP, redirected(5, v, 0x6064, 4), "F-9 the tag to leave out is named in OOB",
+	check_tags(M_STRIP, redirected(5, v, 0x6064, 4), "P-4 F-9 the tag to leave out is named in OOB",
 		   Q(0x6064));
 	check_tags(M_STRIP, redirected(5, v, 100, 4), "F-9 only the outer one", Q(100), Q(7));
 	check_tags(M_STRIP, redirected(4, v, 0x2000, 4), "F-9 also a priority tag", Q(0x2000));

@@ -89,7 +89,7 @@ static void test_oob(void)
 	ok(see(&q, OOB_STRIPPED, -1, "81006064", 68),
 	   "M-6 a tag that the NIC took out is put back in");
 	ok(see(&q, OOB_STRIPPED_AD, -1, "88a86064", 68), "M-6 an 802.1ad one as such");
-	ok(see(&q, OOB_FOREIGN, 0x64, "81000064", 64), "another slot's OOB is not believed");
+	ok(see(&q, OOB_FOREIGN, 0x64, "81000064", 64), "P-7 another slot's OOB is not believed");
 	port_set_policy(q.port, 100, true);
 	ok(see(&q, OOB_STRIPPED, -1, "88b5", 64), "an access port does not see it");
 	/* Let every buffer have held an OOB record; none may be read again. */
@@ -138,7 +138,7 @@ static void test_quota(void)
 
 	store_release(&stalled.guest.room, 100);
 	guest_kick(&stalled.guest, 0);
-	ok(rig_wait(load_acquire(&stalled.guest.got) == 100), "a kick with room for 100 takes 100");
+	ok(rig_wait(load_acquire(&stalled.guest.got) == 100), "P-5 a kick with room for 100 takes 100");
 	store_release(&stalled.guest.room, UINT32_MAX);
 	guest_kick(&stalled.guest, 0);
 	ok(rig_wait(load_acquire(&stalled.guest.got) == RIG_RXQS * RING) &&
