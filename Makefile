@@ -187,12 +187,14 @@ uninstall:
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(SYSTEMD))) \
 		$(addprefix $(DESTDIR)$(COMPDIR)/,$(notdir $(COMPL)))
 
+include tests/fuzz/fuzz.mk
+
 clean:
 	$(Q)rm -rf build build-asan
 
 help:
 	@echo 'targets:   all (default), unit (tests and test tools), check (whole suite, root), lint,'
-	@echo '           install, uninstall, clean, help'
+	@echo '           install, uninstall, fuzz (FUZZ_SECONDS each), clean, help'
 	@echo 'variables: V=1 (show commands), WERROR=1, SANITIZE=1 (ASan and UBSan, in build-asan),'
 	@echo '           PREFIX, DESTDIR, CC, CLANG, BPFTOOL'
 

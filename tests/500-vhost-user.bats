@@ -23,7 +23,8 @@ teardown_file()
 
 setup()
 {
-	[ -e "$GUEST/initrd" ] || skip "no guest: tests/qemu/make-guest $GUEST makes it"
+	[ -e "$GUEST/initrd" ] ||
+		skip "no guest: ${VMQ_NO_GUEST:-tests/qemu/make-guest $GUEST makes it}"
 	make_wire 2
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0
 	start_load --tags frame
