@@ -196,7 +196,7 @@ int filters_add(struct filters *fs, const struct vmq_filter_key *key,
 			       old->rec.id, old->rec.queue, format_mac(key->mac, mac),
 			       format_rule(key->rule, rule));
 	if (fs->count == VMQ_FILTERS_MAX)
-		return vmq_err(err, -ENOSPC, "all %u filters are in use", VMQ_FILTERS_MAX);
+		return vmq_err(err, -ENOSPC, "all %u filters are in use; clear some first", VMQ_FILTERS_MAX);
 	if (!rec->id) {
 		while (fs->node[fs->lowest].used)
 			fs->lowest++;

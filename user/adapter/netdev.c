@@ -248,8 +248,8 @@ int netdev_query(const char *name, struct netdev_info *info, struct vmq_err *err
 		rc = netlink_talk(NETLINK_ROUTE, nlh, parse_link, &got, why);
 	}
 	if (rc == -ENODEV || (!rc && !got.ifindex) || rc == -EINVAL)
-		return vmq_err(err, -ENODEV, "no interface '%.40s' in this network namespace",
-			       name);
+		return vmq_err(err, -ENODEV, "no interface '%.40s' in this network namespace; "
+			       "'ip link' lists them", name);
 	if (rc)
 		return vmq_err_sys(err, rc, "cannot ask the kernel about '%.40s'", name);
 	query_driver(&got);

@@ -395,7 +395,8 @@ int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err)
 	if (q->n_slots == n)
 		return 0;
 	queue_slots_give(q, before);
-	return vmq_err(err, -ENOBUFS, "no socket slots are left for queue %s", q->rec.name);
+	return vmq_err(err, -ENOBUFS, "no socket slots are left for queue %s: give it fewer pairs, or free other "
+		       "queues", q->rec.name);
 }
 
 static void add_slot(struct queue *q, uint16_t slot, struct vmq_slot_stats *sum)
