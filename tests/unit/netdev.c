@@ -224,11 +224,12 @@ static void test_place(void)
 {
 	int ifindex = (int)if_nametoindex("wire0"), prog = load_pass();
 	struct vmq_err err = VMQ_ERR_INIT;
+	struct place *p = NULL, *dead = NULL;
 	const uint16_t cpus[] = { 0 };
-	struct place *p = NULL;
+	char note[64];
 	int n, pinned;
 
-	ok(!place_apply(&p, "wire0", cpus, 1, &err),
+	ok(!place_apply(&p, "wire0", cpus, 1, NULL, &err),
 	   "placing where nothing can be placed is no error");
 	is_str(place_describe(p), "none", "veth without XDP has no NAPI");
 	place_undo(p);
@@ -237,16 +238,29 @@ static void test_place(void)
 	RUN("ethtool", "-L", "wire0", "rx", "4");
 	ok(prog >= 0 && !bpf_xdp_attach(ifindex, prog, XDP_FLAGS_DRV_MODE, NULL),
 	   "a program is attached");
-	ok(!place_apply(&p, "wire0", cpus, 0, &err) && !strcmp(place_describe(p), "none") &&
+	ok(!place_apply(&p, "wire0", cpus, 0, NULL, &err) && !strcmp(place_describe(p), "none") &&
 	   !threaded(), "no CPUs leave everything as it is");
 	place_undo(p);
-	ok(!place_apply(&p, "wire0", cpus, 1, &err) && !strcmp(place_describe(p), "threaded") &&
+	ok(!place_apply(&p, "wire0", cpus, 1, NULL, &err) && !strcmp(place_describe(p), "threaded") &&
 	   threaded(), "veth gets threaded NAPI");
 	pinned = 0;
 	n = kthreads(&pinned);
 	ok(n >= 4 && pinned >= 4, "its kthreads are pinned: %d of %d", pinned, n);
 	place_undo(p);
 	ok(!threaded(), "and it is undone");
+	/* Killed: its place is not undone. */
+	snprintf(note, sizeof(note), "/run/unit-netdev-%d.place", getpid());
+	place_apply(&dead, "wire0", cpus, 1, note, &err);
+	ok(threaded() && !access(note, F_OK), "what a service did is noted");
+	ok(!place_apply(&p, "wire0", cpus, 1, note, &err) && threaded(), "the next one finds it");
+	place_undo(p);
+	ok(!threaded() && access(note, F_OK), "and puts back what there was before the first");
+	free(dead);
+	place_apply(&dead, "wire0", cpus, 1, note, &err);
+	free(dead);
+	place_undo_noted(note);
+	ok(!threaded() && access(note, F_OK), "so does whoever reads the note");
+	place_undo_noted(note);
 	bpf_xdp_detach(ifindex, XDP_FLAGS_DRV_MODE, NULL);
 	close(prog);
 	place_undo(NULL);

@@ -17,6 +17,9 @@
  * NAPI is switched on. So where it is on already (somebody else's choice, or our
  * own before a crash) the threads stay where they are.
  *
+ * A service that is killed cannot put anything back. Its successor must not take
+ * what it finds for what there was before: that is in a file, the note.
+ *
  * Interrupts whose affinity the kernel manages itself refuse the write; the rest
  * are still placed.
  */
@@ -60,7 +63,44 @@ struct place {
 	struct numbered others[PLACE_MAX];
 	int n;
 	struct moved_irq moved[PLACE_MAX];
+	char note[256];			/* "": no file */
 };
+
+/* ---- the note: "IFINDEX THREADED", then a line "IRQ CPUS" for each that was moved ---- */
+
+static void note_write(const struct place *p)
+{
+	FILE *f = p->note[0] ? fopen(p->note, "we") : NULL;
+
+	if (!f)
+		return;
+	fprintf(f, "%u %d\n", p->ifindex, p->threaded);
+	for (int i = 0; i < p->n; i++)
+		fprintf(f, "%d %s\n", p->moved[i].irq, p->moved[i].cpus);
+	fclose(f);
+}
+
+/* A note about another device (ours went, and came again) is none. */
+static void note_read(struct place *p)
+{
+	FILE *f = p->note[0] ? fopen(p->note, "re") : NULL;
+	unsigned int ifindex;
+	struct moved_irq was;
+	int threaded;
+
+	if (!f)
+		return;
+	if (fscanf(f, "%u %d", &ifindex, &threaded) == 2 &&
+	    (!p->ifindex || p->ifindex == ifindex)) {
+		p->ifindex = ifindex;
+		p->threaded = threaded;
+		while (p->n < PLACE_MAX && fscanf(f, "%d %63s", &was.irq, was.cpus) == 2)
+			p->moved[p->n++] = was;
+	}
+	fclose(f);
+}
+
+/* ---- interrupts ------------------------------------------------------------------ */
 
 /*
  * What stands in front of the queue number in the name of an interrupt handler.
@@ -194,7 +234,10 @@ static void place_irqs(struct place *p, int dir)
 
 	for (int i = 0; i < n; i++)
 		place_irq(p, &irqs[i]);
+	note_write(p);
 }
+
+/* ---- threaded NAPI ----------------------------------------------------------------- */
 
 /* kthreads "napi/IFACE-ID", by pid. */
 static int find_kthreads(const char *ifname, struct numbered *threads)
@@ -259,15 +302,18 @@ static bool place_threads(struct place *p, int dir)
 
 	if (netdev_sysfs_read(dir, "threaded", was, sizeof(was)))
 		return false;
+	p->n_others = find_kthreads(p->ifname, p->others);
 	if (strcmp(was, "0"))
 		return true;
-	p->n_others = find_kthreads(p->ifname, p->others);
 	if (netdev_sysfs_write(dir, "threaded", "1"))
 		return false;
 	p->threaded = true;
+	note_write(p);
 	pin_kthreads(p);
 	return true;
 }
+
+/* ---- both ------------------------------------------------------------------------- */
 
 /* Its directory in sysfs, by the name that it has now. */
 static int open_device(const struct place *p)
@@ -278,7 +324,7 @@ static int open_device(const struct place *p)
 }
 
 int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, int n_cpus,
-		struct vmq_err *err)
+		const char *note, struct vmq_err *err)
 {
 	struct place *p;
 	int dir;
@@ -291,6 +337,9 @@ int place_apply(struct place **out, const char *ifname, const uint16_t *cpus, in
 	p->n_cpus = n_cpus;
 	snprintf(p->ifname, sizeof(p->ifname), "%s", ifname);
 	p->ifindex = if_nametoindex(ifname);
+	if (note)
+		snprintf(p->note, sizeof(p->note), "%s", note);
+	note_read(p);
 	*out = p;
 	if (n_cpus <= 0)
 		return 0;
@@ -354,5 +403,18 @@ void place_undo(struct place *p)
 		}
 		close(dir);
 	}
+	if (p->note[0])
+		unlink(p->note);
 	free(p);
+}
+
+void place_undo_noted(const char *note)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return;
+	snprintf(p->note, sizeof(p->note), "%s", note);
+	note_read(p);
+	place_undo(p);
 }

@@ -24,18 +24,22 @@ struct place;
  * @ifname: device, XDP already attached (veth allows threaded NAPI only then)
  * @cpus: CPUs to use, round robin by RX queue; must outlive @out
  * @n_cpus: how many; 0 leaves everything as it is
+ * @note: file for what there was before, so that it can be put back by whoever comes
+ *	after a crash: one that is found there is gone by; NULL: no such file
  * @err: sentence
  *
  * Return: 0, also if nothing could be placed; place_describe() says what was.
  */
 int place_apply(struct place **out, const char *ifname, const uint16_t *cpus,
-		int n_cpus, struct vmq_err *err);
+		int n_cpus, const char *note, struct vmq_err *err);
 /*
  * The device has other queues now: place what is new, and once more what was
  * placed (igb, for one, makes new interrupts, often under the same numbers).
  */
 void place_refresh(struct place *p);
 const char *place_describe(const struct place *p);	/* "irq", "threaded", "none" */
-void place_undo(struct place *p);	/* frees */
+void place_undo(struct place *p);	/* frees, and removes the note */
+/* Put back what a dead service's note says; nothing if there is none. */
+void place_undo_noted(const char *note);
 
 #endif /* VMQ_PLACE_H */

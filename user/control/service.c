@@ -256,6 +256,8 @@ static int grace(void *arg)
 
 static int open_adapter(struct service *s, struct vmq_err *err)
 {
+	struct vmq_err why = VMQ_ERR_INIT;
+	char note[SOCKET_PATH_MAX];
 	int rc;
 
 	rc = choose_memory(s, err);
@@ -282,12 +284,11 @@ static int open_adapter(struct service *s, struct vmq_err *err)
 		rc = netdev_watch_open(&s->watch, s->info->dev.ifindex, err);
 	if (rc)
 		return rc;
-	if (s->cfg.place) {
-		struct vmq_err why = VMQ_ERR_INIT;
-
-		if (place_apply(&s->place, s->info->dev.name, s->cfg.cpu, s->cfg.n_cpus, &why))
-			log_warn("the kernel's receive work stays where it is: %s", why.text);
-	}
+	service_place_note(&s->cfg.attach, note);
+	if (!s->cfg.place)
+		place_undo_noted(note);
+	else if (place_apply(&s->place, s->info->dev.name, s->cfg.cpu, s->cfg.n_cpus, note, &why))
+		log_warn("the kernel's receive work stays where it is: %s", why.text);
 	return 0;
 }
 

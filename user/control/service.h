@@ -76,6 +76,8 @@ void service_close(struct service *s);
 
 #define SOCKET_PATH_MAX 108	/* sizeof(sun_path) */
 void service_socket_path(const struct attach_config *cfg, char path[SOCKET_PATH_MAX]);
+/* What a dead service did to the device's interrupts (adapter/place.h). */
+void service_place_note(const struct attach_config *cfg, char path[SOCKET_PATH_MAX]);
 
 /*
  * What a dead service left: the devices of its channels, its pins, its socket.

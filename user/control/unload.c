@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "adapter/place.h"
 #include "channel/channel.h"
 #include "common/log.h"
 #include "control/service.h"
@@ -47,6 +48,11 @@ void service_socket_path(const struct attach_config *cfg, char path[SOCKET_PATH_
 	snprintf(path, SOCKET_PATH_MAX, "%s/%s.sock", cfg->run_dir, cfg->name);
 }
 
+void service_place_note(const struct attach_config *cfg, char path[SOCKET_PATH_MAX])
+{
+	snprintf(path, SOCKET_PATH_MAX, "%s/%s.place", cfg->run_dir, cfg->name);
+}
+
 int service_unload(const struct attach_config *cfg, struct vmq_err *err)
 {
 	char path[SOCKET_PATH_MAX];
@@ -57,5 +63,7 @@ int service_unload(const struct attach_config *cfg, struct vmq_err *err)
 		return rc;
 	service_socket_path(cfg, path);
 	unlink(path);
+	service_place_note(cfg, path);
+	place_undo_noted(path);
 	return 0;
 }
