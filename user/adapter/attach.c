@@ -334,6 +334,8 @@ static int look_around(struct attachment *a, struct old *old, struct vmq_err *er
 
 	rc = check_capabilities(err);
 	if (!rc)
+		rc = program_check_kernel(err);
+	if (!rc)
 		rc = netdev_query(a->cfg.ifname, dev, err);
 	if (!rc)
 		rc = netns_cookie(&a->netns, err);

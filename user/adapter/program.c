@@ -121,6 +121,18 @@ bool program_kfunc_possible(int ifindex, struct vmq_err *why)
 	return true;
 }
 
+/*
+ * By the youngest thing that the program cannot do without: the whole length of a frame
+ * in several buffers. Kernels of distributions have it under other numbers.
+ */
+int program_check_kernel(struct vmq_err *err)
+{
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_xdp_get_buff_len, NULL))
+		return 0;
+	return vmq_err(err, -EOPNOTSUPP, "this kernel is too old: vmq needs XDP programs for "
+		       "frames in several buffers, which Linux 5.18 brought");
+}
+
 static void set_sizes(struct vmq_bpf *skel, const struct program_config *cfg)
 {
 	skel->rodata->vmq_stride = cfg->stride;

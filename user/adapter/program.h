@@ -34,6 +34,9 @@ struct program {
 int program_load(struct program *p, const struct program_config *cfg, struct vmq_err *err);
 void program_unload(struct program *p);
 
+/* 0; -EOPNOTSUPP: this kernel is too old for the program, whatever its options. */
+int program_check_kernel(struct vmq_err *err);
+
 /* May vmq_rx_kfunc be tried on this device? Else the sentence says why not. */
 bool program_kfunc_possible(int ifindex, struct vmq_err *why);
 
