@@ -356,7 +356,7 @@ options()
 }
 
 @test "manual and completion know every command and option" {
-	[ "$(commands | wc -l)" -eq 23 ]
+	[ "$(commands | wc -l)" -eq 25 ]
 	[ "$(options | wc -l)" -eq 26 ]
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmqctl.8")
 	while read -r words; do

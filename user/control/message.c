@@ -56,6 +56,7 @@ static const struct {
 	[PARAM_BOOL] = { is_boolean, false, "true or false" },
 	[PARAM_STRINGS] = { is_string, true, "a list of strings" },
 	[PARAM_INTS] = { is_integer, true, "a list of whole numbers" },
+	[PARAM_OBJECT] = { is_object, false, "an object" },
 	[PARAM_OBJECTS] = { is_object, true, "a list of objects" },
 };
 

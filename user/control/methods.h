@@ -52,6 +52,15 @@ void queue_pause(void *service, struct request *r);
 void queue_resume(void *service, struct request *r);
 void queue_set(void *service, struct request *r);
 
+/* The configuration of a queue to be, by the words of queue_params. */
+int read_queue(const struct request *r, struct vmq_queue_record *rec, struct vmq_err *err);
+
+/* ---- transfer.c ----------------------------------------------------------- */
+
+extern const struct param queue_import_params[];
+void queue_export(void *service, struct request *r);
+void queue_import(void *service, struct request *r);
+
 /* ---- filter_methods.c ----------------------------------------------------- */
 
 extern const struct param filter_of_params[], filter_add_params[], filter_move_params[];
@@ -64,6 +73,10 @@ void filter_move(void *service, struct request *r);
 /* ---- rss_methods.c ------------------------------------------------------- */
 
 extern const struct param rss_set_params[], rss_move_params[];
+/* The settings that a request names, in a copy of @old. */
+int rss_read(const struct request *r, const struct vmq_queue_record *old,
+	     struct vmq_queue_record *next, struct vmq_err *err);
+json_t *rss_types_json(uint16_t types);
 void rss_show(void *service, struct request *r);
 void rss_set(void *service, struct request *r);
 void rss_move(void *service, struct request *r);

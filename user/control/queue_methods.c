@@ -40,7 +40,7 @@ static int read_macs(const json_t *list, struct vmq_queue_record *rec, struct vm
 	return 0;
 }
 
-static int read_queue(const struct request *r, struct vmq_queue_record *rec, struct vmq_err *err)
+int read_queue(const struct request *r, struct vmq_queue_record *rec, struct vmq_err *err)
 {
 	json_int_t ring, weight, pairs;
 	int rc, i, n;

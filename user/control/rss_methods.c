@@ -17,7 +17,7 @@
 
 /* ---- rss.show ------------------------------------------------------------ */
 
-static json_t *types_json(uint16_t types)
+json_t *rss_types_json(uint16_t types)
 {
 	const struct rss_type *t;
 	json_t *list = json_array();
@@ -46,7 +46,7 @@ static json_t *effective_json(struct queue *q)
 	for (i = 0; i < q->place.pairs; i++)
 		serving += q->place.serves[i];
 	return json_pack("{s:b, s:o, s:i, s:i, s:o, s:o, s:i, s:i}", "on", queue_rss_on(q),
-			 "types", types_json(queue_rss_on(q) ? rec->rss_types : 0), "pairs",
+			 "types", rss_types_json(queue_rss_on(q) ? rec->rss_types : 0), "pairs",
 			 (int)q->width, "serving", serving, "table", table, "pair_of_entry", pairs,
 			 "default", (int)home, "default_pair", rss_pair_on(&q->place, home));
 }
@@ -62,7 +62,7 @@ static json_t *rss_json(struct queue *q)
 		json_array_append_new(table, json_integer(rec->rss_table[i]));
 	return json_pack("{s:{s:s, s:i, s:b, s:o, s:s, s:i, s:i, s:i, s:i, s:o, s:o}}", "rss",
 			 "name", rec->name, "id", (int)q->id, "on",
-			 !!(rec->flags & VMQ_QUEUE_F_RSS), "types", types_json(rec->rss_types),
+			 !!(rec->flags & VMQ_QUEUE_F_RSS), "types", rss_types_json(rec->rss_types),
 			 "key", rss_format_key(rec->rss_key, key), "pairs", (int)rec->pairs,
 			 "default", (int)rec->rss_default, "primary", (int)rec->rss_primary,
 			 "entries", (int)rec->rss_entries, "table", table, "effective",
@@ -170,8 +170,8 @@ static int turn_off(struct vmq_queue_record *next, const struct vmq_queue_record
 	return rss_random_key(next->rss_key, err);
 }
 
-static int read_rss(const struct request *r, const struct vmq_queue_record *old,
-		    struct vmq_queue_record *next, struct vmq_err *err)
+int rss_read(const struct request *r, const struct vmq_queue_record *old,
+	     struct vmq_queue_record *next, struct vmq_err *err)
 {
 	const char *key = json_string_value(json_object_get(r->params, "key"));
 	const json_t *on = json_object_get(r->params, "on");
@@ -204,7 +204,7 @@ void rss_set(void *service, struct request *r)
 		return;
 	rc = queue_may_set(q, &r->err);
 	if (!rc)
-		rc = read_rss(r, &q->rec, &next, &r->err);
+		rc = rss_read(r, &q->rec, &next, &r->err);
 	/* Nothing says "unchanged" here: what is equal is (H-11). */
 	if (!rc && memcmp(&next, &q->rec, sizeof(next))) {
 		rc = queue_rss_check(q, &next, &r->err);

@@ -45,7 +45,7 @@ struct client;
 /* Types of parameters, for checks, help and the manual. */
 enum param_type {
 	PARAM_STRING, PARAM_INT, PARAM_BOOL, PARAM_STRINGS /* array */, PARAM_INTS,
-	PARAM_OBJECTS /* array of objects */,
+	PARAM_OBJECT, PARAM_OBJECTS /* array of objects */,
 };
 
 struct param {

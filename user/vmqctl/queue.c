@@ -300,6 +300,56 @@ static int queue_resume(struct ctl *c, int n, char **word)
 	return call_named(c, "queue.resume", word[0]);
 }
 
+/* ---- to another service ---------------------------------------------------- */
+
+/* Always JSON: what it prints is for `queue import`. */
+static int queue_export(struct ctl *c, int n, char **word)
+{
+	json_t *params = named(c, word[0]), *result;
+
+	(void)n;
+	result = params ? ctl_call(c, "queue.export", params) : NULL;
+	if (!result)
+		return c->err.code;
+	c->opt.json = true;
+	ctl_json(c, result);
+	json_decref(result);
+	return 0;
+}
+
+static int queue_import(struct ctl *c, int n, char **word)
+{
+	bool from_stdin = !n || !strcmp(word[0], "-");
+	json_t *doc, *queue, *params, *result;
+	json_error_t why;
+
+	doc = from_stdin ? json_loadf(stdin, 0, &why) : json_load_file(word[0], 0, &why);
+	if (!doc)
+		return vmq_err(&c->err, -EINVAL, "no queue can be read from %s: %s",
+			       from_stdin ? "standard input" : word[0], why.text);
+	queue = json_object_get(doc, "queue");
+	if (json_integer_value(json_object_get(doc, "version")) != 1 || !queue) {
+		json_decref(doc);
+		return vmq_err(&c->err, -EINVAL, "that is nothing that 'vmqctl queue export' has "
+			       "written");
+	}
+	params = json_pack("{s:O}", "queue", queue);
+	json_decref(doc);
+	if (put_string(c, params, "channel", c->opt.channel)) {
+		json_decref(params);
+		return c->err.code;
+	}
+	result = ctl_call(c, "queue.import", params);
+	if (!result)
+		return c->err.code;
+	ctl_json(c, result);
+	if (json_object_get(result, "on_queue_0"))
+		fprintf(stderr, "vmqctl: it stays on queue 0: %s\n",
+			json_string_value(json_object_get(result, "on_queue_0")));
+	json_decref(result);
+	return 0;
+}
+
 /* ---- tables ------------------------------------------------------------- */
 
 #define OPT_END { NULL, 0, OPT_FLAG, NULL, 0, NULL }
@@ -336,6 +386,11 @@ static const struct opt drain_options[] = {
 	OPT_END,
 };
 
+static const struct opt import_options[] = {
+	{ "channel", 0, OPT_STRING, "SPEC", OPTION(channel), "another channel than there" },
+	OPT_END,
+};
+
 const struct command queue_commands[] = {
 	{ "queue", "list", "", 0, 0, NULL, queue_list, "all queues" },
 	{ "queue", "show", "NAME", 1, 1, NULL, queue_show, "one queue, its pairs and filters" },
@@ -352,5 +407,9 @@ const struct command queue_commands[] = {
 	{ "queue", "free", "NAME", 1, 1, NULL, queue_free, "free a queue that has no filters" },
 	{ "queue", "del", "NAME...", 1, -1, NULL, queue_del,
 	  "clear filters and free, frames on their way first" },
+	{ "queue", "export", "NAME", 1, 1, NULL, queue_export,
+	  "print its settings, for import elsewhere" },
+	{ "queue", "import", "[FILE]", 0, 1, import_options, queue_import,
+	  "make a queue from what export has printed" },
 	{ .noun = NULL },
 };
