@@ -16,6 +16,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -138,8 +139,18 @@ static unsigned send_batch(int fd, struct mmsghdr *msg, unsigned n)
 	return refused;
 }
 
+/* Interrupted it ends between two batches and says what it has sent. */
+static volatile sig_atomic_t stop;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stop = 1;
+}
+
 int main(int argc, char **argv)
 {
+	const struct sigaction sa = { .sa_handler = on_signal };
 	struct test_spec spec = { .src = { 2, 0, 0, 0, 0, 0xfe } };
 	struct mmsghdr msg[BATCH] = { 0 };
 	uint64_t count, rate, start, begin, sent = 0, refused = 0;
@@ -197,8 +208,10 @@ int main(int argc, char **argv)
 		msg[i].msg_hdr.msg_iovlen = 1;
 	}
 
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
 	begin = now_ns();
-	while (sent < count) {
+	while (sent < count && !stop) {
 		unsigned n = (unsigned)MIN((uint64_t)BATCH, count - sent);
 
 		if (rate) {
