@@ -62,9 +62,9 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[2], "say"))
 		return say(argv[1]);
-	n = atoi(argv[2]);
-	p = calloc((size_t)n, sizeof(*p));
-	if (!p || n < 1)
+	n = (int)strtol(argv[2], NULL, 10);
+	p = n < 1 ? NULL : calloc((size_t)n, sizeof(*p));
+	if (!p)
 		return 2;
 	for (int i = 0; i < n; i++)
 		p[i] = (struct pollfd){ .fd = connect_to(argv[1]), .events = POLLIN };
