@@ -79,5 +79,6 @@ int main(int argc, char **argv)
 			p[i].fd = connect_to(argv[1]);
 		}
 	}
+	free(p);
 	return 0;
 }
