@@ -242,6 +242,11 @@ check_life()
 	check "the next one takes over" start_load "$@"
 	check "with the queues" adapter_is adopted true
 	check "and frames arrive" wait_until arrive vm1 50 --dst $M1
+	# Last, because who has pinged may ask for an address again at any time.
+	in_wire ip addr add 192.0.2.254/24 dev nic1
+	ip -n vm1 addr add 192.0.2.1/24 dev eth0
+	check "broadcast, unicast and what the VM sends pass" \
+		in_wire ping -q -c 20 -i 0.05 -W 5 192.0.2.1
 	check "the service ends" stop_load
 	check "no XDP program is left" no_xdp
 	check "promiscuous mode is off" not promiscuous
