@@ -265,6 +265,7 @@ check_nestings()
 }
 
 @test "all nestings of 802.1Q and 802.1ad, native, with the driver asked (F-9, M-6)" {
+	has_kfunc || skip "needs Linux 6.8, for the VLAN-tag kfunc"
 	start_load --tags kfunc
 	check_nestings
 }
@@ -294,6 +295,7 @@ check_nestings_switched()
 }
 
 @test "a tag beside the frame and others in it: the one beside is the outermost" {
+	has_kfunc || skip "needs Linux 6.8, for the VLAN-tag kfunc"
 	beside
 	start_load --tags auto
 	add_vm tagged $M1 100
