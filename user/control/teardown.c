@@ -399,6 +399,7 @@ void queue_destroy_all(struct service *s, bool keep)
 		if (s->queue[id])
 			filters_deactivate(s->filters, id);
 	barrier_wait(s->barrier);
+	datapath_end(s->datapath);
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
 		struct queue *q = s->queue[id];
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
+#include "datapath/closer.h"
 #include "datapath/datapath.h"
 #include "datapath/frame.h"
 #include "datapath/port.h"
@@ -39,6 +40,7 @@ struct datapath {
 	int	 event_fd;		/* a drain is through */
 	pthread_mutex_t drained_lock;
 	struct port_drain *drained;
+	struct closer *closer;		/* at the end: closes the rings' sockets */
 };
 
 /* ---- RX queues ----------------------------------------------------------------- */
@@ -247,6 +249,24 @@ err_close:
 }
 
 /**
+ * datapath_end() - all ports are about to be closed
+ * @dp: data path
+ *
+ * From now on rings are closed without waiting for each; datapath_close() waits for
+ * all of them.
+ */
+void datapath_end(struct datapath *dp)
+{
+	if (!dp->closer)
+		dp->closer = closer_open();
+}
+
+struct closer *datapath_closer(struct datapath *dp)
+{
+	return dp->closer;
+}
+
+/**
  * datapath_close() - stop the workers and give the RX queues back
  * @dp: data path, all ports closed and the switch stopped before; may be NULL
  */
@@ -258,6 +278,7 @@ void datapath_close(struct datapath *dp)
 		return;
 	if (dp->sw)
 		switch_close(dp->sw);
+	closer_close(dp->closer);
 	datapath_close_rxqs(dp, 0);
 	for (i = 0; dp->worker && i < dp->cfg.n_cpus; i++)
 		worker_close(dp->worker[i]);

@@ -46,6 +46,7 @@ struct datapath_config {
  */
 int datapath_open(struct datapath **out, const struct datapath_config *cfg,
 		  struct vmq_err *err);
+void datapath_end(struct datapath *dp);		/* all ports are about to be closed */
 void datapath_close(struct datapath *dp);	/* all ports closed before */
 
 /* More RX queues appeared (ethtool -L): anchors, and sockets of all ports. */
@@ -61,6 +62,7 @@ void datapath_dispatch(struct datapath *dp);	/* runs `done` of finished drains *
 /* Every worker has passed a quiet point since the call began. */
 void datapath_sync(struct datapath *dp);
 
+struct closer *datapath_closer(struct datapath *dp);	/* NULL until datapath_end() */
 struct uswitch *datapath_switch(struct datapath *dp);
 const struct datapath_config *datapath_cfg(const struct datapath *dp);
 struct rxq *datapath_rxq(struct datapath *dp, uint32_t id);

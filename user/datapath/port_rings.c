@@ -54,7 +54,7 @@ static void port_close_ring(struct port *p, struct ring **at)
 
 	if (!*at)
 		return;
-	ring_close(*at, &last);
+	ring_close(*at, &last, datapath_closer(p->dp));
 	p->banked.full += last.full;
 	p->banked.no_buffer += last.no_buffer;
 	*at = NULL;

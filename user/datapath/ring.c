@@ -10,6 +10,7 @@
  */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -94,10 +95,15 @@ void ring_withdraw(struct ring *r)
 	r->published = false;
 }
 
-void ring_close(struct ring *r, struct ring_counts *last)
+void ring_close(struct ring *r, struct ring_counts *last, struct closer *closer)
 {
+	int copy = closer ? fcntl(r->source.fd, F_DUPFD_CLOEXEC, 0) : -1;
+
 	ring_counts(r, last);
+	/* With a copy open this is not the socket's end yet, and does not wait. */
 	xsk_socket__delete(r->xsk);
+	if (copy >= 0)
+		closer_add(closer, copy);
 	rxq_release(r->rxq, r->entries);
 	free(r);
 }

@@ -18,6 +18,7 @@
 #include <xdp/xsk.h>
 
 #include "common/err.h"
+#include "datapath/closer.h"
 #include "datapath/rxq.h"
 #include "datapath/worker.h"
 
@@ -61,8 +62,11 @@ int ring_open(struct ring **out, const struct ring_config *cfg, struct vmq_err *
 int ring_publish(struct ring *r, struct vmq_err *err);	/* into the XSKMAP */
 void ring_withdraw(struct ring *r);			/* out of it */
 
-/* Withdrawn, emptied and in no worker before. @last: the final counts. */
-void ring_close(struct ring *r, struct ring_counts *last);
+/*
+ * Withdrawn, emptied and in no worker before. @last: the final counts. @closer: who
+ * closes the socket, so that nobody waits for it here; NULL: here and now.
+ */
+void ring_close(struct ring *r, struct ring_counts *last, struct closer *closer);
 
 void ring_counts(const struct ring *r, struct ring_counts *out);
 uint32_t ring_in_flight(const struct ring *r);	/* entries not released; any thread */
