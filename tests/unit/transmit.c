@@ -103,8 +103,8 @@ static const struct test tests[] = {
 
 	{ "a trusted port sends for others", E, 0x99, 0x55, NO_TAG, 0,
 	  TAG(200), 0, NO_TAG, COUNTER(tx_wire) },
-	{ "M-6 but stays in its VLAN", E, 0x99, 5, TAG(100), 0,
-	  NOTHING, 0, NO_TAG, COUNTER(tx_vlan) },
+	{ "and with a tag of its own", E, 0x99, 5, TAG(100), 0,
+	  TAG(100), 0, NO_TAG, COUNTER(tx_wire) },
 	{ "and has no group as source", E, 0x99, 0xff, NO_TAG, 0,
 	  NOTHING, 0, NO_TAG, COUNTER(tx_spoofed) },
 

@@ -30,7 +30,7 @@ struct port_config {
 	const char *name;
 	struct channel *channel;	/* owned by the port from now on; may be NULL */
 	uint16_t rule;		/* VLAN rule of the port: access VLAN, untagged, any */
-	bool	 trust;		/* do not check source addresses */
+	bool	 trust;		/* do not check source addresses and VLAN */
 	bool	 paused;	/* until port_set_paused(): nothing to or from the guest */
 	uint16_t pairs;		/* that receive */
 	uint16_t channel_pairs;	/* that the channel has; 0: as many */

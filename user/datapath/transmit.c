@@ -17,10 +17,9 @@
  * What --trust turns off is the comparison of the source address with the port's
  * stations, for guests that are bridges or routers themselves, and the end of
  * frames to link-local groups: PAUSE, LACP, STP, LLDP would speak to the switch
- * port in the host's name. A trusted guest's go to the wire, never to a port. The port's VLAN is
- * not a matter of trust: it is where the port is connected, so a tagged frame is
- * refused on an access port with trust as without, as it is on a switch. A guest
- * that is to choose its VLANs gets rule ANY.
+ * port in the host's name. A trusted guest's go to the wire, never to a port. A tag
+ * of a trusted guest's own stays, on an access port too, and names the frame's
+ * VLAN; without trust such a frame is refused, as it is on a switch.
  *
  * Counters: tx_frames are all that were taken; each is spoofed, of a wrong VLAN,
  * link-local, malformed, local, or for the wire (sent, without a buffer, or refused), and a
@@ -82,9 +81,11 @@ static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *
 
 	*vlan = switch_vlan_of(fi);
 	if (t->rule != VMQ_RULE_ANY) {
-		if (*vlan != 0)
+		if (*vlan != 0 && !t->trust)
 			return &t->stats->tx_vlan;
-		*vlan = t->rule;
+		enters = *vlan == 0 && t->rule != VMQ_RULE_UNTAGGED;
+		if (enters)
+			*vlan = t->rule;
 	}
 	if (buf->data[ETH_ALEN] & 1)
 		return &t->stats->tx_spoofed;
@@ -93,7 +94,7 @@ static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *
 	if (!t->trust && frame_is_link_local(buf->data))
 		return &t->stats->tx_link_local;
 
-	if (t->rule != VMQ_RULE_ANY && t->rule != VMQ_RULE_UNTAGGED)
+	if (enters)
 		transmit_enter_vlan(buf, fi, t->rule);
 	if (!fi->tagged && !fi->service)
 		limit -= VLAN_HLEN;	/* max_frame is with one tag */

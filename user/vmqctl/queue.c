@@ -362,7 +362,7 @@ static const struct opt add_options[] = {
 	  "queue pairs (1); with more its flows are spread over CPUs" },
 	{ "channel", 0, OPT_STRING, "SPEC", OPTION(channel),
 	  "how the VM gets its frames, like tap:web1" },
-	{ "trust", 0, OPT_FLAG, NULL, OPTION(trusted), "do not check the source of what it sends" },
+	{ "trust", 0, OPT_FLAG, NULL, OPTION(trusted), "do not check what it sends" },
 	{ "ring", 0, OPT_STRING, "N", OPTION(ring), "receive buffers; a hint, 0: chosen for you" },
 	{ "weight", 0, OPT_STRING, "N", OPTION(weight), "1 to 100; 0: no queue of its own" },
 	{ "vm", 0, OPT_STRING, "NAME", OPTION(vm), "name of the virtual machine" },
