@@ -74,6 +74,7 @@ static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *
 				struct frame_info *fi, uint16_t *vlan)
 {
 	uint32_t limit = load_relaxed(&t->max_frame);
+	bool enters = false;
 
 	/* Longer than the room: the channel had to cut it (channel.h). */
 	if (buf->len > buf->room || !frame_look(fi, buf->data, buf->len))
