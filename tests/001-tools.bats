@@ -138,3 +138,15 @@ queue_frames()
 	run -2 "$PROG/live-gen" --frobnicate
 	[[ $output == *frobnicate* ]]
 }
+
+@test "scripts/vm tells its usage, and its NIC tests where they must run" {
+	run -0 "$ROOT/scripts/vm" --help
+	[[ $output == *"--kernel SERIES"* ]]
+	run -2 "$ROOT/scripts/vm"
+	run -2 "$ROOT/scripts/vm" --nic e1000 true
+	[[ $output == *"unknown NIC e1000"* ]]
+	for nic in igb virtio; do
+		VMQ_VM='' run -2 "$ROOT/tests/qemu/$nic.sh"
+		[[ $output == *"scripts/vm --nic $nic"* ]]
+	done
+}
