@@ -333,9 +333,19 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	rc = rss_place_new(q, err);
 	if (rc)
 		goto err_free;
+	/*
+	 * The record first: should we die now, it tells the next run of the device that
+	 * the channel makes. A restart leaves it as it is, or dying then would cost it
+	 * the mark that the queue is complete.
+	 */
+	if (!adopt) {
+		rc = queue_save(q, err);
+		if (rc)
+			goto err_free;
+	}
 	rc = open_channel(q, adopt, &ch, err);
 	if (rc)
-		goto err_free;
+		goto err_record;
 
 	port = (struct port_config){
 		.id = q->id, .name = q->rec.name, .channel = ch, .rule = q->rec.rule,
@@ -347,13 +357,11 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	if (rc) {
 		if (ch)
 			ch->ops->close(ch, adopt);
-		goto err_free;
+		goto err_record;
 	}
 	s->queue[q->id] = q;
 	s->n_queues++;
-	rc = queue_save(q, err);
-	if (!rc)
-		rc = service_refresh_stations(s, err);
+	rc = service_refresh_stations(s, err);
 	if (rc)
 		goto err_port;
 	/* Not before it is a station: what the guest says first would be refused. */
@@ -370,7 +378,9 @@ err_port:
 	s->n_queues--;
 	service_refresh_stations(s, NULL);
 	port_close(q->port, adopt);
-	attach_queue_del(s->attachment, q->id);
+err_record:
+	if (!adopt)
+		attach_queue_del(s->attachment, q->id);
 err_free:
 	free(q->channel_lost);
 	free(q);
