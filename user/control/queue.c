@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/parse.h"
 #include "common/util.h"
+#include "control/balance.h"
 #include "control/events.h"
 #include "control/rss.h"
 #include "control/teardown.h"
@@ -83,6 +84,7 @@ void queue_enter(struct queue *q, enum queue_state state)
 		return;
 	q->state = state;
 	queue_announce(q, "queue-state");
+	balance_wake(q->service);
 }
 
 /* ---- addresses and stations: what follows from the filters ------------- */
@@ -595,6 +597,7 @@ int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *
 				       "CPU %u has no worker here: choose from those of --cpus",
 				       cpu[i]);
 	next.rss_primary = next.rss_default = cpu[0];
+	next.flags |= VMQ_QUEUE_F_PLACED;
 	rss_spread(&next, cpu, n, MAX(next.rss_entries, roundup_pow2(n)));
 	rc = queue_rss_check(q, &next, err);
 	return rc ? rc : queue_rss_apply(q, &next, err);

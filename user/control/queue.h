@@ -46,6 +46,8 @@ struct queue {
 	uint16_t n_slots;	/* held; by the receiving pairs */
 	uint16_t width;		/* pairs that receive: rec.pairs, or fewer (control/rss.h) */
 	struct rss_place place;	/* where the pairs are */
+	uint16_t home;		/* CPU that the balancer has chosen instead of the primary */
+	bool	 rehomed;	/* it has */
 	struct vmq_slot_stats past;	/* what slots counted that were given up */
 	struct barrier_request settle;
 	bool	 settling;	/* frames may still read the RSS half that was left */

@@ -74,6 +74,8 @@ int read_queue(const struct request *r, struct vmq_queue_record *rec, struct vmq
 	if (n > pairs)
 		return vmq_err(err, -EINVAL, "%d CPUs for %d pair%s", n, (int)pairs,
 			       pairs == 1 ? "" : "s");
+	if (n)
+		rec->flags |= VMQ_QUEUE_F_PLACED;
 	for (i = n; n && i < pairs; i++)
 		rec->cpu[i] = rec->cpu[i % n];
 	rec->pairs = pairs;

@@ -213,6 +213,7 @@ json_t *report_show(struct service *s, const struct actor *who)
 	json_object_set_new(a, "chunk", json_integer(dp->chunk));
 	json_object_set_new(a, "max_frame", json_integer(s->cfg.attach.max_frame));
 	json_object_set_new(a, "cpus", ints(s->cfg.cpu, s->cfg.n_cpus));
+	json_object_set_new(a, "balance", json_boolean(s->balance));
 	json_object_set_new(a, "poll_us", json_integer(dp->poll_us));
 	json_object_set_new(a, "queues", json_pack("{s:i, s:i}", "used", (int)s->n_queues, "max",
 						   (int)s->cfg.attach.queues));

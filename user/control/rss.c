@@ -43,14 +43,22 @@ bool queue_rss_on(const struct queue *q)
 	return q->rec.flags & VMQ_QUEUE_F_RSS && q->width > 1;
 }
 
-static void rss_demand(const struct service *s, const struct vmq_queue_record *rec,
+uint16_t rss_home(const struct queue *q, const struct vmq_queue_record *rec)
+{
+	if (q->rehomed && !(rec->flags & VMQ_QUEUE_F_PLACED))
+		return q->home;
+	return rss_stand_in(q->service, rec->rss_primary);
+}
+
+static void rss_demand(const struct queue *q, const struct vmq_queue_record *rec,
 		       struct rss_demand *d)
 {
+	const struct service *s = q->service;
 	int i;
 
 	if (!(rec->flags & VMQ_QUEUE_F_RSS)) {
 		d->entries = 1;
-		d->cpu[0] = d->home = rss_stand_in(s, rec->rss_primary);
+		d->cpu[0] = d->home = rss_home(q, rec);
 		return;
 	}
 	d->entries = rec->rss_entries;
@@ -165,7 +173,7 @@ int rss_place_new(struct queue *q, struct vmq_err *err)
 
 	for (i = 0; i < now.pairs; i++)
 		now.cpu[i] = rss_stand_in(q->service, q->rec.cpu[i]);
-	rss_demand(q->service, &q->rec, &want);
+	rss_demand(q, &q->rec, &want);
 	if (rss_plan(&now, NULL, &want, q->width, &q->place) < 0)
 		return vmq_err(err, -ENOSPC, "queue %s: more CPUs than pairs", q->rec.name);
 	memcpy(q->rec.cpu, q->place.cpu, sizeof(q->rec.cpu));
@@ -202,7 +210,7 @@ static void fill_params(const struct queue *q, struct vmq_rss_params *p)
 	struct rss_demand d;
 	int i;
 
-	rss_demand(q->service, &q->rec, &d);
+	rss_demand(q, &q->rec, &d);
 	*p = (struct vmq_rss_params){
 		.types = q->rec.rss_types,
 		.mask = d.entries - 1,
@@ -251,8 +259,9 @@ static int steer(struct queue *q, const struct vmq_queue_record *before, bool wa
 	return rc;
 }
 
-static int apply(struct queue *q, const struct vmq_queue_record *next, uint16_t width,
-		 struct vmq_err *err)
+/* @was: what has been asked for until now. */
+static int apply(struct queue *q, const struct rss_demand *was,
+		 const struct vmq_queue_record *next, uint16_t width, struct vmq_err *err)
 {
 	bool was_on = queue_rss_on(q);
 	uint32_t value = port_has_rings(q->port) ? queue_fib_value(q) : 0;
@@ -260,12 +269,11 @@ static int apply(struct queue *q, const struct vmq_queue_record *next, uint16_t 
 	struct vmq_queue_record rec = q->rec;
 	struct vmq_err idle = VMQ_ERR_INIT;
 	uint16_t before_width = q->width;
-	struct rss_demand was, want;
+	struct rss_demand want;
 	int rc;
 
-	rss_demand(q->service, &q->rec, &was);
-	rss_demand(q->service, next, &want);
-	if (rss_plan(&q->place, &was, &want, width, &to) < 0)
+	rss_demand(q, next, &want);
+	if (rss_plan(&q->place, was, &want, width, &to) < 0)
 		return vmq_err(err, -ENOSPC, "queue %s: more CPUs than pairs", q->rec.name);
 	rc = move_pairs(q, &to, true, err);
 	if (rc)
@@ -296,7 +304,29 @@ err_back:
 
 int queue_rss_apply(struct queue *q, const struct vmq_queue_record *next, struct vmq_err *err)
 {
-	return apply(q, next, q->width, err);
+	struct rss_demand was;
+
+	rss_demand(q, &q->rec, &was);
+	return apply(q, &was, next, q->width, err);
+}
+
+int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err)
+{
+	struct vmq_queue_record same = q->rec;
+	bool rehomed = q->rehomed;
+	uint16_t home = q->home;
+	struct rss_demand was;
+	int rc;
+
+	rss_demand(q, &q->rec, &was);
+	q->home = cpu;
+	q->rehomed = true;
+	rc = apply(q, &was, &same, q->width, err);
+	if (rc) {
+		q->home = home;
+		q->rehomed = rehomed;
+	}
+	return rc;
 }
 
 /* ---- pairs -------------------------------------------------------------- */
@@ -309,7 +339,7 @@ static int widen(struct queue *q, const struct vmq_queue_record *next, uint16_t 
 	struct rss_demand d;
 	int rc;
 
-	rss_demand(q->service, &q->rec, &d);
+	rss_demand(q, &q->rec, &d);
 	home = d.home;
 	if (port_has_rings(q->port)) {
 		rc = queue_slots_take(q, width, err);
@@ -322,7 +352,7 @@ static int widen(struct queue *q, const struct vmq_queue_record *next, uint16_t 
 	q->place.pairs = port_pairs(q->port);
 	if (rc)
 		goto err_slots;
-	rc = apply(q, next, width, err);
+	rc = apply(q, &d, next, width, err);
 	if (!rc)
 		return 0;
 	port_set_width(q->port, before, q->slot, home, NULL);
@@ -349,6 +379,7 @@ int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, vo
 {
 	struct vmq_queue_record next = q->rec;
 	uint16_t width, before = q->width;
+	struct rss_demand was;
 	int rc;
 
 	rc = queue_check_pairs(q, pairs, err);
@@ -358,7 +389,8 @@ int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, vo
 	width = rss_width(q->service, &next);
 	if (width > before)
 		return widen(q, &next, width, err);
-	rc = apply(q, &next, width, err);
+	rss_demand(q, &q->rec, &was);
+	rc = apply(q, &was, &next, width, err);
 	if (rc || width == before)
 		return rc;
 	if (port_has_rings(q->port)) {

@@ -28,6 +28,9 @@ bool queue_rss_on(const struct queue *q);
 /* The CPU that works for @cpu: itself, or its stand-in. */
 uint16_t rss_stand_in(const struct service *s, uint16_t cpu);
 
+/* The CPU of all frames while RSS is off: the primary, or what the balancer chose. */
+uint16_t rss_home(const struct queue *q, const struct vmq_queue_record *rec);
+
 /*
  * Settings of a queue that is new: RSS off, a table of one entry, all on its
  * first CPU (D-1); with VMQ_QUEUE_F_RSS set the table is spread over its CPUs.
@@ -68,6 +71,16 @@ int queue_rss_check(const struct queue *q, const struct vmq_queue_record *next,
  * -errno, and all is as it was.
  */
 int queue_rss_apply(struct queue *q, const struct vmq_queue_record *next, struct vmq_err *err);
+
+/**
+ * queue_rehome() - let another CPU stand in for the primary, until it is asked for
+ * @q: queue, RSS off, not VMQ_QUEUE_F_PLACED
+ * @cpu: has a worker
+ * @err: sentence
+ *
+ * What is asked for stays in the record. Return: 0, or -errno and all is as it was.
+ */
+int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err);
 
 /* Put the queue's parameters where the program finds them; it reads none yet. */
 void queue_rss_publish(struct queue *q);

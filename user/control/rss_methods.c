@@ -35,7 +35,7 @@ static json_t *effective_json(struct queue *q)
 	bool on = rec->flags & VMQ_QUEUE_F_RSS;
 	json_t *table = json_array(), *pairs = json_array();
 	int i, n = on ? rec->rss_entries : 1, serving = 0;
-	uint16_t home = rss_stand_in(q->service, on ? rec->rss_default : rec->rss_primary);
+	uint16_t home = on ? rss_stand_in(q->service, rec->rss_default) : rss_home(q, rec);
 
 	for (i = 0; i < n; i++) {
 		uint16_t cpu = on ? rss_stand_in(q->service, rec->rss_table[i]) : home;
@@ -184,6 +184,8 @@ int rss_read(const struct request *r, const struct vmq_queue_record *old,
 	    (rc = read_cpu(r, "default", &next->rss_default, err)) ||
 	    (rc = read_cpu(r, "primary", &next->rss_primary, err)))
 		return rc;
+	if (json_object_get(r->params, "primary"))
+		next->flags |= VMQ_QUEUE_F_PLACED;
 	if (!next->rss_types && json_is_true(on))
 		return vmq_err(err, -EINVAL, "RSS without a hash type is off: name some, or all");
 	if (!next->rss_types || json_is_false(on))
@@ -261,6 +263,8 @@ static int read_move(const json_t *move, struct vmq_queue_record *next, struct v
 	if (!json_is_integer(cpu) || n < 0 || n >= UINT16_MAX)
 		return vmq_err(err, -EINVAL, "cpu must be the number of a CPU");
 	*at = n;
+	if (at == &next->rss_primary)
+		next->flags |= VMQ_QUEUE_F_PLACED;
 	return 0;
 }
 

@@ -25,6 +25,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "control/balance.h"
 #include "control/device.h"
 #include "control/events.h"
 #include "control/queue.h"
@@ -191,6 +192,11 @@ static void on_event(struct service *s)
 	events_dispatch(s);
 }
 
+static void on_balance(struct service *s)
+{
+	balance_look(s);
+}
+
 typedef void (*ready_fn)(struct service *s);
 
 static int watch_fd(struct service *s, int fd, ready_fn fn, struct vmq_err *err)
@@ -332,8 +338,13 @@ int service_open(struct service **out, const struct service_config *cfg, struct 
 		rc = vmq_err_sys(err, -errno, "cannot make %s", cfg->attach.run_dir);
 		goto err;
 	}
+	if (s->cfg.balance_ms)
+		balance_choose_cpus(s);
 	if ((rc = open_loop(s, err)) || (rc = open_adapter(s, err)) ||
 	    (rc = open_datapath(s, err)))
+		goto err;
+	if (s->cfg.balance_ms && ((rc = balance_open(s, err)) ||
+				  (rc = watch_fd(s, balance_fd(s->balance), on_balance, err))))
 		goto err;
 	restore_all(s);
 
@@ -391,6 +402,8 @@ void service_close(struct service *s)
 
 	server_close(s->server);
 	s->server = NULL;
+	balance_close(s->balance);
+	s->balance = NULL;
 	if (s->datapath) {
 		queue_destroy_all(s, keep);
 		switch_stop(datapath_switch(s->datapath));

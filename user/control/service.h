@@ -38,10 +38,12 @@ struct service_config {
 	uint32_t frames;	/* per RX queue; 0: by the number of queues */
 	uint32_t poll_us;
 	bool	 place;		/* set the CPUs of the kernel's receive work */
+	uint32_t balance_ms;	/* between two looks at the load; 0: no balancing */
 	bool	 keep;		/* on exit leave link and pins for the next run */
 };
 
 struct queue;
+struct balance;
 
 struct service {
 	struct service_config cfg;
@@ -55,6 +57,7 @@ struct service {
 	struct netdev_addrs *addrs;
 	struct netdev_watch *watch;
 	struct place *place;
+	struct balance *balance;	/* NULL: off */
 	struct datapath *datapath;
 	struct server *server;
 

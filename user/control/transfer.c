@@ -88,9 +88,10 @@ void queue_export(void *service, struct request *r)
 	}
 	for (i = 0; i < rec->pairs; i++)
 		json_array_append_new(cpus, json_integer(rec->cpu[i]));
-	o = json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:s, s:b, s:i, s:i, s:b, s:o, s:o}", "name",
-		      rec->name, "vm", rec->vm, "macs", macs, "vlan", format_rule(rec->rule, word),
-		      "pairs", (int)rec->pairs, "cpus", cpus, "channel", rec->channel, "trust",
+	o = json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:b, s:s, s:b, s:i, s:i, s:b, s:o, s:o}",
+		      "name", rec->name, "vm", rec->vm, "macs", macs, "vlan", format_rule(rec->rule, word),
+		      "pairs", (int)rec->pairs, "cpus", cpus, "placed",
+		      !!(rec->flags & VMQ_QUEUE_F_PLACED), "channel", rec->channel, "trust",
 		      !!(rec->flags & VMQ_QUEUE_F_TRUST), "ring", (int)rec->ring, "weight",
 		      (int)rec->weight, "complete", !!(rec->flags & VMQ_QUEUE_F_COMPLETE), "rss",
 		      export_rss(rec), "filters", x.list);
@@ -113,6 +114,7 @@ static const struct param document_params[] = {
 	PARAM("vlan", PARAM_STRING, false, "VLAN rule of the port"),
 	PARAM("pairs", PARAM_INT, false, "queue pairs"),
 	PARAM("cpus", PARAM_INTS, false, "CPU of each pair"),
+	PARAM("placed", PARAM_BOOL, false, "they were asked for"),
 	PARAM("channel", PARAM_STRING, false, "channel specification"),
 	PARAM("trust", PARAM_BOOL, false, "do not check what the guest sends"),
 	PARAM("ring", PARAM_INT, false, "suggested receive buffers"),
@@ -173,6 +175,9 @@ static int import_queue(struct service *s, const struct request *r, json_t *doc,
 		rc = read_word(r, "channel", rec.channel, sizeof(rec.channel), err);
 	if (rc)
 		return rc;
+	/* Named they are in any case; that does not make them asked for. */
+	if (json_is_false(json_object_get(doc, "placed")))
+		rec.flags &= ~VMQ_QUEUE_F_PLACED;
 	for (i = 0; i < rec.pairs; i++)
 		if (!datapath_worker(s->datapath, rec.cpu[i]))
 			rec.cpu[i] = UINT16_MAX;
@@ -189,6 +194,7 @@ static int import_rss(struct queue *q, const struct request *r, json_t *rss, str
 		return 0;
 	part.params = rss;
 	rc = rss_read(&part, &q->rec, &next, err);
+	next.flags = (next.flags & ~VMQ_QUEUE_F_PLACED) | (q->rec.flags & VMQ_QUEUE_F_PLACED);
 	if (!rc && next.rss_entries > 1 && next.flags & VMQ_QUEUE_F_RSS)
 		rc = queue_check_pairs(&(struct queue){ .rec = next }, next.pairs, err);
 	return rc ? rc : queue_rss_apply(q, &next, err);

@@ -561,6 +561,10 @@ void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_s
 	out->delivered = load_relaxed(&from->stats.delivered);
 	out->switched = load_relaxed(&from->stats.switch_delivered);
 	out->tx_frames = load_relaxed(&from->stats.tx_frames);
+	out->handled = out->delivered + out->tx_frames +
+		       load_relaxed(&from->stats.channel_full) +
+		       load_relaxed(&from->stats.channel_error) +
+		       load_relaxed(&from->stats.discarded);
 }
 
 /* ---- for the switch ------------------------------------------------------------------ */

@@ -110,6 +110,7 @@ void port_get_stats(const struct port *p, const struct vmq_slot_stats *bpf,
 struct port_pair_stats {
 	uint16_t cpu;
 	uint64_t delivered, switched, tx_frames;
+	uint64_t handled;	/* by its worker: delivered, dropped or sent */
 };
 void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_stats *out);
 

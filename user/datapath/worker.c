@@ -41,6 +41,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/util.h"
@@ -67,6 +68,7 @@ struct worker {
 	bool	  stop;			/* written by a call */
 	uint16_t  cpu;
 	pthread_t thread;
+	pid_t	  tid;			/* of the thread; 0 until it runs */
 	struct worker_stats stats;
 
 	pthread_mutex_t lock;		/* of what follows */
@@ -299,6 +301,7 @@ static void *worker_run(void *arg)
 	struct worker *w = arg;
 	uint32_t polls = 0;
 
+	store_relaxed(&w->tid, gettid());
 	while (!w->stop) {
 		if (load_acquire(&w->pending)) {
 			worker_serve(w);
@@ -511,4 +514,35 @@ void worker_stats(const struct worker *w, struct worker_stats *out)
 	out->batches = load_relaxed(&w->stats.batches);
 	out->frames = load_relaxed(&w->stats.frames);
 	out->sources = load_relaxed(&w->stats.sources);
+}
+
+/**
+ * worker_busy_ns() - CPU time that the worker has needed since it began
+ * @w: worker
+ *
+ * The kernel's receive work often has the same CPU, so a worker that cannot keep
+ * up gets perhaps half of it. Hence the time it stood in line counts as well: the
+ * second figure of schedstat (Documentation/scheduler/sched-stats.rst;
+ * CONFIG_SCHED_INFO). Without that file the clock of its CPU time must do.
+ */
+uint64_t worker_busy_ns(const struct worker *w)
+{
+	unsigned long long run, wait;
+	struct timespec ts;
+	char path[64];
+	clockid_t id;
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", (int)load_relaxed(&w->tid));
+	f = fopen(path, "re");
+	if (f) {
+		n = fscanf(f, "%llu %llu", &run, &wait);
+		fclose(f);
+		if (n == 2)
+			return run + wait;
+	}
+	if (pthread_getcpuclockid(w->thread, &id) || clock_gettime(id, &ts))
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }

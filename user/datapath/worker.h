@@ -75,4 +75,10 @@ struct worker_stats {
 };
 void worker_stats(const struct worker *w, struct worker_stats *out); /* any thread */
 
+/*
+ * CPU time that the worker has needed since it began: what it got, and what it
+ * waited for while others had its CPU. Control thread.
+ */
+uint64_t worker_busy_ns(const struct worker *w);
+
 #endif /* VMQ_WORKER_H */

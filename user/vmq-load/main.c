@@ -25,8 +25,8 @@
 
 struct options {
 	const char *name, *run_dir, *pin_dir, *mode, *tags, *cpus, *queues, *frames, *chunk,
-		   *poll_us, *place;
-	bool unload, keep, verbose, version, help;
+		   *poll_us, *place, *balance_ms;
+	bool balance, unload, keep, verbose, version, help;
 };
 
 #define O(n, l, field, a, h) \
@@ -44,6 +44,8 @@ static const struct opt option_table[] = {
 	O("chunk", 0, chunk, "BYTES", "2048 or 4096 (default: by the MTU)"),
 	O("poll-us", 0, poll_us, "N", "poll through gaps between frames shorter than N us (default 50)"),
 	O("place", 0, place, "HOW", "place the kernel's receive work: auto or off (default auto)"),
+	F("balance", 'b', balance, "move queues between CPUs by their load (dynamic VMQ)"),
+	O("balance-ms", 0, balance_ms, "N", "with --balance: look every N milliseconds (default 1000)"),
 	F("keep", 'k', keep, "on exit leave program, pins and TAPs for the next run"),
 	F("unload", 'u', unload, "remove what a dead service has left, and exit"),
 	O("run-dir", 0, run_dir, "DIR", "sockets and locks (default " RUN_DIR ")"),
@@ -156,8 +158,13 @@ static int configure(const struct options *o, const char *ifname, struct service
 	    (rc = parse_u32(o->queues, "--queues", 1, VMQ_QUEUES_MAX, &c->attach.queues, err)) ||
 	    (rc = parse_u32(o->frames, "--frames", 64, 1 << 20, &c->frames, err)) ||
 	    (rc = parse_u32(o->chunk, "--chunk", 2048, 4096, &c->chunk, err)) ||
-	    (rc = parse_u32(o->poll_us, "--poll-us", 0, 1000000, &c->poll_us, err)))
+	    (rc = parse_u32(o->poll_us, "--poll-us", 0, 1000000, &c->poll_us, err)) ||
+	    (rc = parse_u32(o->balance_ms, "--balance-ms", 100, 60000, &c->balance_ms, err)))
 		return rc;
+	if (o->balance_ms && !o->balance)
+		return vmq_err(err, -EINVAL, "--balance-ms without --balance");
+	if (o->balance && !o->balance_ms)
+		c->balance_ms = 1000;
 	if (c->chunk && c->chunk != 2048 && c->chunk != 4096)
 		return vmq_err(err, -EINVAL, "--chunk %u: choose 2048 or 4096", c->chunk);
 	c->attach.mode = mode;
