@@ -13,6 +13,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
+#include <linux/if_xdp.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -120,8 +121,10 @@ static inline int prog_socket(struct prog *p, uint32_t slot, uint32_t rxq)
 {
 	uint32_t key = slot * p->stride + rxq;
 	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int entries = 64;
 
-	if (fd < 0)
+	/* A socket without a ring is not taken by every kernel (7.2: ENOBUFS). */
+	if (fd < 0 || setsockopt(fd, SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)))
 		return -errno;
 	return bpf_map_update_elem(bpf_map__fd(p->skel->maps.xsks), &key, &fd, 0) ? -errno : 0;
 }
