@@ -128,6 +128,21 @@ told()
 	ctl rss show vm2
 }
 
+@test "a queue with RSS on is not moved, with one pair either; export says what was asked for" {
+	start_load --tags frame --cpus 0,1 --balance --balance-ms 100
+	start_monitor
+	add_vm vm1 $M1
+	# its table names CPU 1, the second of the set
+	ctl queue alloc vm2 --mac $M2
+	ctl rss set vm2 --on
+	wait_until 15 gathered
+	[ "$(cpu_of vm2)" -eq 1 ]
+	jq -se 'all(.event != "balance" or .name == "vm1")' "$EVENTS"
+	ctl queue export vm1 | jq -e '[.. | .placed? // empty] | length == 0'
+	ctl queue set vm1 --cpu 0
+	ctl queue export vm1 | jq -e '[.. | .placed? // empty] == [true]'
+}
+
 @test "O-12 hyper-thread siblings get no worker with --balance" {
 	echo 0-1 >"$BATS_TEST_TMPDIR/siblings"
 	mount --bind "$BATS_TEST_TMPDIR/siblings" "$SIBLINGS"

@@ -107,9 +107,10 @@ static void set_timer(struct balance *b, bool on)
 
 /* ---- what there is -------------------------------------------------------- */
 
-static bool can_move(const struct queue *q)
+/* With RSS on the table says where, also that of one pair. */
+static bool may_move(const struct queue *q)
 {
-	return !queue_rss_on(q) && !q->busy && !(q->rec.flags & VMQ_QUEUE_F_PLACED);
+	return !(q->rec.flags & (VMQ_QUEUE_F_RSS | VMQ_QUEUE_F_PLACED));
 }
 
 static bool anything_to_move(const struct service *s)
@@ -117,8 +118,7 @@ static bool anything_to_move(const struct service *s)
 	uint32_t id;
 
 	for (id = 1; s->cfg.n_cpus > 1 && id <= VMQ_QUEUES_MAX; id++)
-		if (s->queue[id] && !queue_rss_on(s->queue[id]) &&
-		    !(s->queue[id]->rec.flags & VMQ_QUEUE_F_PLACED))
+		if (s->queue[id] && may_move(s->queue[id]))
 			return true;
 	return false;
 }
@@ -206,7 +206,7 @@ static int measure_queue(struct service *s, struct queue *q, const uint32_t *bus
 	uint64_t frames = frames_of(b, q), all;
 	int i, at, rc = 0;
 
-	if (can_move(q)) {
+	if (may_move(q) && !q->busy) {
 		at = cpu_index(s, rss_home(q, &q->rec));
 		all = MAX(b->cpu[at].frames_now, frames);
 		return add_unit(b, q, at, false, all ? busy[at] * frames / all : 0);
