@@ -209,7 +209,7 @@ static int import_filters(struct queue *q, const struct request *r, const json_t
 
 	json_array_foreach(filters, i, f) {
 		struct vmq_filter rec = { .id = 0 };
-		struct vmq_filter_key key;
+		struct vmq_filter_key key = { .rule = 0 };
 
 		rc = parse_mac(json_string_value(json_object_get(f, "mac")), key.mac, err);
 		if (!rc)
