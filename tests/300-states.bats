@@ -232,7 +232,7 @@ unmatched_is()
 	make_guest g1
 	ctl queue add q --mac $M1 --channel tap:eth0,netns=g1
 	quiet eth0 g1
-	in_ns wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds 60 --one-in 32 \
+	in_ns wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds $((60 * SLOW)) --one-in 32 \
 		>/dev/null 2>&1 3>&- &
 	remember $! gen
 	for _ in {1..10}; do
