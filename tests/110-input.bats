@@ -81,7 +81,7 @@ load_cmd()
 		grep -q "$word" <<<"$page" || { echo "no $word in vmq.7" >&2; false; }
 	done <"$BATS_TEST_TMPDIR/words"
 	for state in allocated set running paused stop-dma freeing; do
-		grep -q "^$state	" <<<"$page"
+		grep -qx "\.B $state" <<<"$page"
 	done
 }
 

@@ -25,7 +25,7 @@ setup()
 	start_load --tags frame
 	for n in 1 2; do
 		make_guest g$n
-		ctl queue add vm$n --mac 52:54:00:00:00:0$n --channel tap:eth0,netns=g$n
+		ctl queue add vm$n --mac 52:54:00:00:00:0$n --channel tap:eth0,netns=g$n --ring $((n * n * 512))
 		quiet eth0 g$n
 	done
 }

@@ -40,6 +40,7 @@ struct barrier {
 	bool stop;
 	struct queue asked;	/* lock */
 	struct queue finished;	/* lock */
+	uint64_t passed;	/* lock */
 };
 
 static void queue_init(struct queue *q)
@@ -107,6 +108,7 @@ static void *barrier_thread(void *arg)
 		grace_period_surely(b);
 
 		pthread_mutex_lock(&b->lock);
+		b->passed++;
 		queue_append(&b->finished, &mine);
 		eventfd_write(b->event_fd, 1);
 	}
@@ -256,4 +258,20 @@ void barrier_request(struct barrier *b, struct barrier_request *req)
 int barrier_wait(struct barrier *b)
 {
 	return grace_period(b);
+}
+
+/**
+ * barrier_passed() - grace periods that requests have waited for
+ * @b: barrier
+ *
+ * Requests that share one count once. Any thread.
+ */
+uint64_t barrier_passed(struct barrier *b)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&b->lock);
+	n = b->passed;
+	pthread_mutex_unlock(&b->lock);
+	return n;
 }

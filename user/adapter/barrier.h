@@ -15,6 +15,8 @@
 #ifndef VMQ_BARRIER_H
 #define VMQ_BARRIER_H
 
+#include <stdint.h>
+
 #include "common/err.h"
 
 struct barrier;
@@ -32,5 +34,8 @@ void barrier_dispatch(struct barrier *b);	/* runs `done` of finished requests */
 
 void barrier_request(struct barrier *b, struct barrier_request *req);
 int barrier_wait(struct barrier *b);	/* one barrier, here and now; 0 or -errno */
+
+/* Grace periods waited for by requests; any thread. */
+uint64_t barrier_passed(struct barrier *b);
 
 #endif /* VMQ_BARRIER_H */
