@@ -32,7 +32,7 @@ teardown()
 # traffic [SECONDS]: frames for M1 in the background
 traffic()
 {
-	in_ns wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds $((${1:-3} * SLOW)) --one-in 16 \
+	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds $((${1:-3} * SLOW)) --one-in 16 \
 		>"$BATS_TEST_TMPDIR/gen.json" 2>&1 3>&- &
 	remember $! gen
 }

@@ -194,7 +194,7 @@ unmatched_is()
 }
 
 @test "F-15 a filter can be set while frames for it arrive" {
-	in_ns wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds 30 --one-in 32 \
+	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds 30 --one-in 32 \
 		>/dev/null 2>&1 3>&- &
 	remember $! gen
 	ctl queue alloc q
@@ -232,7 +232,7 @@ unmatched_is()
 	make_guest g1
 	ctl queue add q --mac $M1 --channel tap:eth0,netns=g1
 	quiet eth0 g1
-	in_ns wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds $((60 * SLOW)) --one-in 32 \
+	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds $((60 * SLOW)) --one-in 32 \
 		>/dev/null 2>&1 3>&- &
 	remember $! gen
 	for _ in {1..10}; do
@@ -282,7 +282,7 @@ redirected()
 }
 
 @test "S-9 S-10 after the announcement the program writes to the queue's memory no more" {
-	in_ns wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds 60 --one-in 16 \
+	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds 60 --one-in 16 \
 		>/dev/null 2>&1 3>&- &
 	remember $! gen
 	for _ in {1..5}; do
