@@ -304,7 +304,7 @@ static void test_gaps(uint16_t cpu)
 	struct test_source t = { .source = { .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
 					     .poll = poll_batch, .cheap = true } };
 	struct vmq_err err = VMQ_ERR_INIT;
-	struct worker_stats before, after;
+	struct worker_stats before = { 0 }, after;
 	struct worker *w;
 	uint64_t i, polls;
 

@@ -66,40 +66,47 @@ static void transmit_enter_vlan(struct frame_buf *buf, struct frame_info *fi, ui
 	};
 }
 
+static bool refuse(uint64_t **why, uint64_t *counter)
+{
+	*why = counter;
+	return false;
+}
+
 /*
  * Is the frame one that this port may send? If so, it is in its wire shape
- * afterwards. Return: NULL, or the counter of what is wrong with it.
+ * afterwards; if not, @why is the counter of what is wrong with it.
  */
-static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *buf,
-				struct frame_info *fi, uint16_t *vlan)
+static bool transmit_check(const struct transmit_ctx *t, struct frame_buf *buf,
+			   struct frame_info *fi, uint16_t *vlan, uint64_t **why)
 {
+	struct port_stats *st = t->stats;
 	uint32_t limit = load_relaxed(&t->max_frame);
 	bool enters = false;
 
 	/* Longer than the room: the channel had to cut it (channel.h). */
 	if (buf->len > buf->room || !frame_look(fi, buf->data, buf->len))
-		return &t->stats->tx_malformed;
+		return refuse(why, &st->tx_malformed);
 
 	*vlan = switch_vlan_of(fi);
 	if (t->rule != VMQ_RULE_ANY) {
 		if (*vlan != 0 && !t->trust)
-			return &t->stats->tx_vlan;
+			return refuse(why, &st->tx_vlan);
 		enters = *vlan == 0 && t->rule != VMQ_RULE_UNTAGGED;
 		if (enters)
 			*vlan = t->rule;
 	}
 	if (buf->data[ETH_ALEN] & 1)
-		return &t->stats->tx_spoofed;
+		return refuse(why, &st->tx_spoofed);
 	if (!t->trust && !switch_owns(t->sw, t->port, buf->data + ETH_ALEN, *vlan))
-		return &t->stats->tx_spoofed;
+		return refuse(why, &st->tx_spoofed);
 	if (!t->trust && frame_is_link_local(buf->data))
-		return &t->stats->tx_link_local;
+		return refuse(why, &st->tx_link_local);
 
 	if (enters)
 		transmit_enter_vlan(buf, fi, t->rule);
 	if (!fi->tagged && !fi->service)
 		limit -= VLAN_HLEN;	/* max_frame is with one tag */
-	return buf->len > limit ? &t->stats->tx_malformed : NULL;
+	return buf->len <= limit || refuse(why, &st->tx_malformed);
 }
 
 /*
@@ -109,15 +116,14 @@ static uint64_t *transmit_check(const struct transmit_ctx *t, struct frame_buf *
 static bool transmit_switch(struct transmit_ctx *t, struct frame_buf *buf)
 {
 	struct frame_info fi;
-	uint64_t *refused;
 	struct port *to;
+	uint64_t *why;
 	uint16_t vlan;
 
 	counter_add(&t->stats->tx_frames, 1);
 	counter_add(&t->stats->tx_bytes, buf->len);
-	refused = transmit_check(t, buf, &fi, &vlan);
-	if (refused) {
-		counter_add(refused, 1);
+	if (!transmit_check(t, buf, &fi, &vlan, &why)) {
+		counter_add(why, 1);
 		return false;
 	}
 	if (frame_is_multicast(fi.data)) {
