@@ -215,5 +215,5 @@ rx_packets()
 	add_web1
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0
 	in_ns wire ping -q -c 3 -i 0.05 -W 2 192.0.2.11
-	[ "$(stat_of web1 delivered)" -ge 3 ]
+	wait_until 5 stat_reaches web1 delivered 3
 }

@@ -276,6 +276,12 @@ stat_of()
 	ctl stats -j | jq -e --arg q "$1" ".queues[] | select(.name == \$q) | .stats.$2"
 }
 
+# stat_reaches QUEUE KEY N: for wait_until, since a frame is counted after it was given
+stat_reaches()
+{
+	[ "$(stat_of "$1" "$2")" -ge "$3" ]
+}
+
 # adapter_stat KEY
 adapter_stat()
 {
