@@ -188,7 +188,7 @@ int main(int argc, char **argv)
 	       (double)elapsed / 1e9, (double)sum / ((double)elapsed / 1e9));
 	bpf_link__destroy(link);
 	for (i = 0; i < queues; i++) {
-		port_rings_close(port[i]);
+		port_rings_close(port[i], NULL);
 		port_close(port[i], false);
 	}
 	datapath_close(dp);

@@ -182,7 +182,7 @@ static void test_resources(void)
 	   "R-8 what was made on it is undone");
 	is_int(queue_rings(&q[4], RING / 2, &err), 0, "a smaller ring fits");
 	is_int(queue_rings(&q[3], 96, &err), -EBUSY, "it has its rings");
-	port_rings_close(q[3].port);
+	port_rings_close(q[3].port, NULL);
 	is_int(queue_rings(&q[3], 96, &err), -EINVAL, "a ring is a power of two");
 	for (i = 0; i < 5; i++)
 		queue_close(&q[i]);
@@ -271,14 +271,14 @@ static void test_drain(void)
 	d = (struct port_drain){ .deadline_ns = now_ns() + 10000000000ULL, .done = drain_done };
 	drains_done = 0;
 	port_drain(q.port, &d);
-	port_rings_close(q.port);
+	port_rings_close(q.port, NULL);
 	datapath_dispatch(rig.dp);
 	queue_stats(&q, &s);
 	ok(drains_done == 1 && d.discarded == 40 && s.discarded == 260 && balanced(&s) &&
 	   !s.redirect_failed, "closing the rings ends a drain; the banked counts stay");
 	queue_rings(&q, RING, &err);
 	rig_send(0, 0, 30, OOB_NONE);
-	port_rings_close(q.port);
+	port_rings_close(q.port, NULL);
 	queue_stats(&q, &s);
 	ok(s.discarded == 290 && !s.in_flight && balanced(&s) && !s.redirect_failed,
 	   "rings closed without a drain account for what they held");
@@ -373,14 +373,14 @@ static void test_reopen(void)
 	struct queue q;
 
 	queue_up(&q, 0, RING);
-	port_rings_close(q.port);
+	port_rings_close(q.port, NULL);
 	fds = rig_fds();
 	for (i = 0; i < 50 && !rc; i++) {
 		rc = queue_rings(&q, RING, &err);
 		if (!rc && (!rig_send(0, i & 1, 5, OOB_NONE) ||
 			    !rig_wait(load_acquire(&q.guest.got) == (uint64_t)(i + 1) * 5)))
 			rc = -1;
-		port_rings_close(q.port);
+		port_rings_close(q.port, NULL);
 	}
 	ok(!rc, "rings close and reopen 50 times, working each time %s", rc ? err.text : "");
 	is_int(rig_fds(), fds, "no descriptor is left");

@@ -467,7 +467,7 @@ static void queue_stats(const struct queue *q, struct port_stats *out)
 
 static void queue_close(struct queue *q)
 {
-	port_rings_close(q->port);
+	port_rings_close(q->port, NULL);
 	port_close(q->port, false);
 }
 

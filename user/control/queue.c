@@ -102,6 +102,12 @@ void service_address_del(struct service *s, const uint8_t mac[6], uint16_t rule)
 	netdev_addrs_del(s->addrs, mac, rule != VMQ_RULE_UNTAGGED);
 }
 
+/* A queue that is Freeing has left the switch. */
+static bool is_switched(const struct queue *q)
+{
+	return q && q->port && q->state != QUEUE_FREEING;
+}
+
 struct station_list {
 	struct service *service;
 	struct station *st;
@@ -124,7 +130,7 @@ static int station_of_filter(const struct filter *f, void *arg)
 	struct station st;
 
 	/* A filter of a VLAN that the port does not carry is for the rings only. */
-	if (f->rec.target == VMQ_TARGET_DROP || !q || !q->port ||
+	if (f->rec.target == VMQ_TARGET_DROP || !is_switched(q) ||
 	    (q->rec.rule != VMQ_RULE_ANY && f->key.rule != q->rec.rule))
 		return 0;
 	st = (struct station){ .rule = f->key.rule, .port = q->port };
@@ -156,7 +162,7 @@ int service_refresh_stations(struct service *s, struct vmq_err *err)
 	for (i = 1; i <= VMQ_QUEUES_MAX; i++) {
 		struct queue *q = s->queue[i];
 
-		if (!q || !q->port)
+		if (!is_switched(q))
 			continue;
 		for (m = 0; m < q->rec.n_macs; m++) {
 			list.st[list.n] = (struct station){ .rule = q->rec.rule, .port = q->port };
@@ -513,7 +519,7 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 err_rings:
 	q->rec.flags &= ~VMQ_QUEUE_F_COMPLETE;
 	queue_save(q, NULL);
-	port_rings_close(q->port);
+	port_rings_close(q->port, NULL);
 	q->ring = 0;
 err_slots:
 	queue_slots_give(q, 0);

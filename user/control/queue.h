@@ -28,6 +28,7 @@ struct operation {
 	uint64_t began_ns;
 	struct barrier_request barrier;
 	struct port_drain drain;
+	struct closing closing;
 	/* Runs when it is over; for a free the queue is gone after it returns. */
 	void (*done)(struct queue *q, void *arg);
 	void *arg;

@@ -99,21 +99,14 @@ static void queue_narrowed(struct queue *q)
 	queue_announce(q, "queue-pairs");
 }
 
-/* Step 5 and 6. */
+/* Step 5 and 6; out of the switch, and no rings. */
 static void queue_release(struct queue *q, bool keep)
 {
 	struct service *s = q->service;
-	struct port *port = q->port;
 	int i;
 
-	/* Out of the switch first: after this no worker can reach the port. */
-	q->port = NULL;
-	service_refresh_stations(s, NULL);
-	if (port_has_rings(port)) {
-		port_rings_close(port);
-		queue_slots_give(q, 0);
-	}
-	port_close(port, keep);
+	queue_slots_give(q, 0);
+	port_close(q->port, keep);
 	for (i = 0; i < q->rec.n_macs; i++)
 		service_address_del(s, q->rec.mac[i], q->rec.rule);
 	if (!keep)
@@ -149,15 +142,25 @@ static void operation_finish(struct queue *q)
 		queue_delete(q, NULL, NULL, NULL);
 }
 
+static void operation_closed(struct closing *c)
+{
+	operation_finish(container_of(c, struct queue, op.closing));
+}
+
 static void operation_drained(struct port_drain *d)
 {
 	struct queue *q = container_of(d, struct queue, op.drain);
 
-	if (q->op.free) {
-		queue_announce(q, "dma-stopped");
-		queue_enter(q, state_next(q->state, QUEUE_EV_DMA_STOPPED));
+	if (!q->op.free) {
+		operation_finish(q);
+		return;
 	}
-	operation_finish(q);
+	queue_announce(q, "dma-stopped");
+	queue_enter(q, state_next(q->state, QUEUE_EV_DMA_STOPPED));
+	/* Freeing is out of the switch: after this no worker can reach the port. */
+	service_refresh_stations(q->service, NULL);
+	q->op.closing.done = operation_closed;
+	port_rings_close(q->port, &q->op.closing);
 }
 
 static void operation_passed(struct barrier_request *req)
@@ -399,12 +402,14 @@ void queue_destroy_all(struct service *s, bool keep)
 		if (s->queue[id])
 			filters_deactivate(s->filters, id);
 	barrier_wait(s->barrier);
+	switch_set_stations(datapath_switch(s->datapath), NULL, 0, NULL);
 	datapath_end(s->datapath);
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
 		struct queue *q = s->queue[id];
 
 		if (!q)
 			continue;
+		port_rings_close(q->port, NULL);
 		queue_release(q, keep);
 		free(q->channel_lost);
 		free(q->waiting);

@@ -40,7 +40,8 @@ struct datapath {
 	int	 event_fd;		/* a drain is through */
 	pthread_mutex_t drained_lock;
 	struct port_drain *drained;
-	struct closer *closer;		/* at the end: closes the rings' sockets */
+	struct closer *closer;		/* closes the rings' sockets */
+	bool	 ending;
 };
 
 /* ---- RX queues ----------------------------------------------------------------- */
@@ -218,9 +219,10 @@ int datapath_open(struct datapath **out, const struct datapath_config *cfg,
 	dp->cfg.ifname = dp->ifname;
 	pthread_mutex_init(&dp->drained_lock, NULL);
 	dp->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	dp->closer = closer_open(dp->event_fd);
 	dp->cpus = calloc((size_t)cfg->n_cpus, sizeof(*dp->cpus));
 	dp->worker = calloc((size_t)cfg->n_cpus, sizeof(*dp->worker));
-	if (dp->event_fd < 0 || !dp->cpus || !dp->worker) {
+	if (dp->event_fd < 0 || !dp->closer || !dp->cpus || !dp->worker) {
 		rc = vmq_err_sys(err, dp->event_fd < 0 ? -errno : -ENOMEM,
 				 "cannot open the data path of %s", dp->ifname);
 		goto err_close;
@@ -252,18 +254,16 @@ err_close:
  * datapath_end() - all ports are about to be closed
  * @dp: data path
  *
- * From now on rings are closed without waiting for each; datapath_close() waits for
- * all of them.
+ * From now on no socket's end is waited for; datapath_close() waits for all of them.
  */
 void datapath_end(struct datapath *dp)
 {
-	if (!dp->closer)
-		dp->closer = closer_open();
+	dp->ending = true;
 }
 
-struct closer *datapath_closer(struct datapath *dp)
+struct closer *datapath_closer(struct datapath *dp, const struct closing *of)
 {
-	return dp->closer;
+	return of || dp->ending ? dp->closer : NULL;
 }
 
 /**
@@ -326,6 +326,7 @@ void datapath_dispatch(struct datapath *dp)
 		next = d->next;
 		d->done(d);
 	}
+	closer_dispatch(dp->closer);
 }
 
 static void nothing(struct worker *w, void *arg)

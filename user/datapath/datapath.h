@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "datapath/closer.h"
 #include "datapath/rxq.h"
 #include "datapath/switch.h"
 #include "datapath/worker.h"
@@ -57,12 +58,13 @@ void datapath_set_name(struct datapath *dp, const char *ifname);
 void datapath_set_mtu(struct datapath *dp, uint32_t mtu);
 
 int datapath_fd(const struct datapath *dp);	/* readable: datapath_dispatch() */
-void datapath_dispatch(struct datapath *dp);	/* runs `done` of finished drains */
+void datapath_dispatch(struct datapath *dp);	/* runs `done` of drains and closings */
 
 /* Every worker has passed a quiet point since the call began. */
 void datapath_sync(struct datapath *dp);
 
-struct closer *datapath_closer(struct datapath *dp);	/* NULL until datapath_end() */
+/* Who closes the sockets of @of; NULL: the caller does. */
+struct closer *datapath_closer(struct datapath *dp, const struct closing *of);
 struct uswitch *datapath_switch(struct datapath *dp);
 const struct datapath_config *datapath_cfg(const struct datapath *dp);
 struct rxq *datapath_rxq(struct datapath *dp, uint32_t id);

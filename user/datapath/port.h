@@ -18,6 +18,7 @@
 
 #include "channel/channel.h"
 #include "common/err.h"
+#include "datapath/closer.h"
 #include "datapath/frame.h"
 #include "datapath/stats.h"
 #include "vmq/abi.h"
@@ -77,7 +78,7 @@ struct port_drain {
 void port_drain(struct port *p, struct port_drain *d);
 
 /* Close the sockets. Their statistics are banked first. */
-void port_rings_close(struct port *p);
+void port_rings_close(struct port *p, struct closing *c);
 bool port_has_rings(const struct port *p);
 
 /*

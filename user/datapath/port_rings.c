@@ -54,7 +54,7 @@ static void port_close_ring(struct port *p, struct ring **at)
 
 	if (!*at)
 		return;
-	ring_close(*at, &last, datapath_closer(p->dp));
+	ring_close(*at, &last, datapath_closer(p->dp, p->closing), p->closing);
 	p->banked.full += last.full;
 	p->banked.no_buffer += last.no_buffer;
 	*at = NULL;
@@ -218,12 +218,22 @@ int port_rings_open(struct port *p, const uint16_t *slot, uint32_t ring,
 	return rc;
 }
 
-void port_rings_close(struct port *p)
+/**
+ * port_rings_close() - close the sockets; their statistics are banked
+ * @p: port
+ * @c: told when the kernel has let go of them; its `done` is set. NULL: waits here
+ */
+void port_rings_close(struct port *p, struct closing *c)
 {
-	if (!p->has_rings)
-		return;
-	port_rings_shrink(p, 0);
+	if (c)
+		closer_begin(c);
+	p->closing = c;
+	if (p->has_rings)
+		port_rings_shrink(p, 0);
+	p->closing = NULL;
 	p->has_rings = false;
+	if (c)
+		closer_end(datapath_closer(p->dp, c), c);
 }
 
 bool port_has_rings(const struct port *p)

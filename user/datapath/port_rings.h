@@ -21,6 +21,7 @@ struct port {
 	int	 pairs;			/* made so far, and kept until the end */
 	int	 width;			/* the first ones, that receive */
 	bool	 has_rings;
+	struct closing *closing;	/* of the rings that are being closed */
 	uint32_t rings;			/* RX queues that have one */
 	uint32_t entries;
 	uint16_t slot[VMQ_PAIRS_MAX];

@@ -95,7 +95,8 @@ void ring_withdraw(struct ring *r)
 	r->published = false;
 }
 
-void ring_close(struct ring *r, struct ring_counts *last, struct closer *closer)
+void ring_close(struct ring *r, struct ring_counts *last, struct closer *closer,
+		struct closing *of)
 {
 	int copy = closer ? fcntl(r->source.fd, F_DUPFD_CLOEXEC, 0) : -1;
 
@@ -103,7 +104,7 @@ void ring_close(struct ring *r, struct ring_counts *last, struct closer *closer)
 	/* With a copy open this is not the socket's end yet, and does not wait. */
 	xsk_socket__delete(r->xsk);
 	if (copy >= 0)
-		closer_add(closer, copy);
+		closer_add(closer, copy, of);
 	rxq_release(r->rxq, r->entries);
 	free(r);
 }

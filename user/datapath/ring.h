@@ -66,7 +66,8 @@ void ring_withdraw(struct ring *r);			/* out of it */
  * Withdrawn, emptied and in no worker before. @last: the final counts. @closer: who
  * closes the socket, so that nobody waits for it here; NULL: here and now.
  */
-void ring_close(struct ring *r, struct ring_counts *last, struct closer *closer);
+void ring_close(struct ring *r, struct ring_counts *last, struct closer *closer,
+		struct closing *of);
 
 void ring_counts(const struct ring *r, struct ring_counts *out);
 uint32_t ring_in_flight(const struct ring *r);	/* entries not released; any thread */
