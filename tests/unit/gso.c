@@ -7,6 +7,7 @@
  * in the fast one is not made twice). Malformed headers must be refused, each
  * at every length, under the sanitizers too.
  */
+#include "common/csum.h"
 #include "datapath/gso.h"
 #include "unit.h"
 
@@ -254,17 +255,17 @@ static void test_csum(void)
 	build(&b, UDP, 101);
 	set16(pseudo + 10, b.len - b.l4);
 	set16(b.data + b.l4 + 6, slow_sum(0, pseudo, 12));
-	is_int(gso_csum(b.data, b.len, b.l4, 6), 0, "C-3 a partial checksum is completed");
+	is_int(csum_complete(b.data, b.len, b.l4, 6), 0, "C-3 a partial checksum is completed");
 	is_int(l4_sum(b.data, b.l3, b.l4, b.len, UDP), 0xffff, "C-3 and right, odd length too");
 
 	memset(b.data, 0xff, 4);
-	gso_csum(b.data, 4, 0, 2);
+	csum_complete(b.data, 4, 0, 2);
 	is_int(b.data[2] << 8 | b.data[3], 0xffff, "a sum of 0 is written as 0xffff");
-	is_int(gso_csum(b.data, 60, 60, 0), -EINVAL, "a start at the end is refused");
-	is_int(gso_csum(b.data, 60, 65535, 6), -EINVAL, "a start beyond the frame is refused");
-	is_int(gso_csum(b.data, 60, 34, 25), -EINVAL, "a field half outside is refused");
-	is_int(gso_csum(b.data, 60, 34, 65535), -EINVAL, "an offset beyond the frame is refused");
-	is_int(gso_csum(b.data, 60, 34, 24), 0, "the last two bytes can be the field");
+	is_int(csum_complete(b.data, 60, 60, 0), -EINVAL, "a start at the end is refused");
+	is_int(csum_complete(b.data, 60, 65535, 6), -EINVAL, "a start beyond the frame is refused");
+	is_int(csum_complete(b.data, 60, 34, 25), -EINVAL, "a field half outside is refused");
+	is_int(csum_complete(b.data, 60, 34, 65535), -EINVAL, "an offset beyond the frame is refused");
+	is_int(csum_complete(b.data, 60, 34, 24), 0, "the last two bytes can be the field");
 }
 
 int main(void)

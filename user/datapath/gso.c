@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * gso.c - checksums completed and joined frames cut, in software
+ * gso.c - joined frames cut, in software
  *
  * What the kernel does in tcp_gso_segment() and __udp_gso_segment() when a
  * device cannot, done here for frames that the uplink's packet socket gives to
@@ -68,18 +68,6 @@ static uint16_t csum_fold(uint64_t sum)
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)~sum;
-}
-
-int gso_csum(uint8_t *data, uint32_t len, uint32_t start, uint32_t offset)
-{
-	uint16_t sum;
-
-	if (start >= len || offset > len - start || len - start - offset < 2)
-		return -EINVAL;
-	sum = csum_fold(csum_add(0, data + start, len - start));
-	/* 0 means "no checksum" to UDP; 0xffff is the same number. TCP takes either. */
-	put16(data + start + offset, sum ? sum : 0xffff);
-	return 0;
 }
 
 /*

@@ -5,8 +5,8 @@
  * The kernel joins segments of a stream on receive (GRO) and leaves checksums
  * of frames that never met a wire half done. A packet socket with
  * PACKET_VNET_HDR gets both, described by a virtio_net_hdr. A guest must get
- * frames as they were on the wire: gso_csum() completes a checksum, gso_begin()
- * and gso_next() cut a joined frame into segments.
+ * frames as they were on the wire: csum_complete() (common/csum.h) completes a
+ * checksum, gso_begin() and gso_next() cut a joined frame into segments.
  *
  * Pure functions over private memory. Nothing in the header or the frame is
  * trusted: what does not add up is -EINVAL, and the frame is the caller's to
@@ -35,17 +35,6 @@ struct gso {
 	uint32_t index;		/* number of the next segment */
 	bool	 ipv6, udp;
 };
-
-/**
- * gso_csum() - complete the checksum that VIRTIO_NET_HDR_F_NEEDS_CSUM leaves open
- * @data: frame
- * @len: its length
- * @start: where summing starts
- * @offset: of the 16-bit field, from @start; it holds the pseudo header's sum
- *
- * Return: 0, or -EINVAL when the field is not inside the frame.
- */
-int gso_csum(uint8_t *data, uint32_t len, uint32_t start, uint32_t offset);
 
 /**
  * gso_begin() - look at a joined frame

@@ -37,6 +37,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "common/csum.h"
 #include "common/util.h"
 #include "datapath/gso.h"
 #include "datapath/switch.h"
@@ -157,7 +158,7 @@ static void uplink_take(struct uplink *u, struct uplink_slot *s, const struct mm
 		return;
 	}
 	if (s->vh.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
-	    gso_csum(data, len, s->vh.csum_start + moved, s->vh.csum_offset)) {
+	    csum_complete(data, len, s->vh.csum_start + moved, s->vh.csum_offset)) {
 		uplink_malformed(u);
 		return;
 	}
