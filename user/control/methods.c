@@ -7,17 +7,11 @@
  * tables below before a handler runs; words are checked here.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "common/parse.h"
-#include "common/util.h"
 #include "control/apply.h"
 #include "control/methods.h"
 #include "control/report.h"
-#include "control/rss.h"
-#include "control/teardown.h"
 
 struct actor actor_of(const struct request *r)
 {

@@ -388,11 +388,6 @@ struct worker *datapath_worker(struct datapath *dp, uint16_t cpu)
 	return NULL;
 }
 
-int datapath_workers(const struct datapath *dp)
-{
-	return dp->cfg.n_cpus;
-}
-
 struct worker *datapath_worker_at(struct datapath *dp, int i)
 {
 	return dp->worker[i];

@@ -69,7 +69,6 @@ struct uswitch *datapath_switch(struct datapath *dp);
 const struct datapath_config *datapath_cfg(const struct datapath *dp);
 struct rxq *datapath_rxq(struct datapath *dp, uint32_t id);
 struct worker *datapath_worker(struct datapath *dp, uint16_t cpu);	/* NULL: no such */
-int datapath_workers(const struct datapath *dp);
 struct worker *datapath_worker_at(struct datapath *dp, int i);
 
 /* TX queue of (queue, pair): an RX queue number whose anchor transmits. */

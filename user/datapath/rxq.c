@@ -277,11 +277,6 @@ uint32_t rxq_id(const struct rxq *q)
 	return q->id;
 }
 
-bool rxq_has_tx(const struct rxq *q)
-{
-	return q->has_tx;
-}
-
 int rxq_ifindex(const struct rxq *q)
 {
 	return q->ifindex;

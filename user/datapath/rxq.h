@@ -44,7 +44,6 @@ int rxq_open(struct rxq **out, const struct rxq_config *cfg, struct vmq_err *err
 void rxq_close(struct rxq *q);		/* all rings on it closed before */
 
 uint32_t rxq_id(const struct rxq *q);
-bool rxq_has_tx(const struct rxq *q);
 int rxq_ifindex(const struct rxq *q);
 struct xsk_umem *rxq_umem(struct rxq *q);
 void *rxq_data(struct rxq *q, uint64_t addr);	/* frame memory of a descriptor */
