@@ -68,7 +68,8 @@ UNIT_SRC   := $(sort $(wildcard tests/unit/*.c))
 PROG_SRC   := $(sort $(filter-out %.bpf.c,$(wildcard tests/prog/*.c)))
 ALL_SRC	   := $(LOAD_SRC) $(CTL_SRC) $(LIB_SRC) $(UNIT_SRC) $(PROG_SRC)
 SCRIPTS	   := $(shell find scripts .ci -maxdepth 1 -type f)
-BASH_SRC   := $(wildcard tests/lib/*.bash tests/*.bats tests/qemu/*.sh tests/qemu/*.bash)
+BASH_SRC   := $(wildcard tests/lib/*.bash tests/*.bats tests/qemu/*.sh tests/qemu/*.bash \
+		scripts/bench.d/*.bash scripts/bench.d/lib/*.bash)
 
 ARCHIVE	   := $(BUILD)/vmq.a
 SKELETONS  := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(notdir $(BPF_SRC)))

@@ -1,0 +1,161 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # scripts/bench reads this file
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# world.bash - what a measurement runs in: the wire, the service, the guests, the load
+#
+# The world of one measurement is made by wire_up and goes with wire_down. The
+# load is tests/prog/live-gen: it makes frames as fast as one CPU can, so all
+# rates are throughput under overload.
+
+wire_queues=2
+
+wire_up()
+{
+	local n=$wire_queues
+
+	ip netns add wire
+	ip netns add vm
+	ip link add $iface numrxqueues "$n" numtxqueues "$n" type veth \
+		peer name wire0 netns wire address $wire_mac numrxqueues "$n" numtxqueues "$n"
+	sysctl -qw net.ipv6.conf.$iface.disable_ipv6=1
+	ip netns exec wire sysctl -qw net.ipv6.conf.wire0.disable_ipv6=1
+	ip netns exec vm sysctl -qw net.ipv6.conf.default.disable_ipv6=1
+	ip link set $iface up
+	ip -n wire link set wire0 up
+}
+
+wire_down()
+{
+	if [ -n "$pid" ]; then
+		kill "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+		pid=
+	fi
+	ip link del $iface 2>/dev/null
+	ip link del br0 2>/dev/null
+	ip netns del wire
+	ip netns del vm
+}
+
+# What the generator sends in the measurement at hand, and from which namespace.
+gen=()
+gen_ns=wire
+
+# generate: the load; its seconds to stdout
+generate()
+{
+	ip netns exec "$gen_ns" "${rt[@]}" "$prog/live-gen" --cpu $gen_cpu \
+		--seconds "$seconds" "${gen[@]}" | jq -e .seconds
+}
+
+per_second()
+{
+	awk -v n="$1" -v t="$2" 'BEGIN { printf "%.0f\n", n / t }'
+}
+
+# rate COUNTER_CMD...: frames per second that the counter counts under the load
+rate()
+{
+	local before after now time
+	before=$("$@") || return 1
+	time=$(generate) || return 1
+	# What lies in rings is not counted until it is taken: wait for rest.
+	now=$("$@")
+	until [ "$now" = "${after-}" ]; do
+		after=$now
+		sleep 0.05
+		now=$("$@")
+	done
+	per_second $((after - before)) "$time"
+}
+
+# rate_of CMD...: the same of a receiver that tells its frames when it ends; its KiB
+# to $memory
+rate_of()
+{
+	local time
+	"${rt[@]}" "$@" >"$tmp/receiver" 2>&1 </dev/null &
+	pid=$!
+	within 10 grep -q ready "$tmp/receiver" || die "$1 did not start: $(cat "$tmp/receiver")"
+	time=$(generate) || return 1
+	memory=$(awk '/VmRSS/ { print $2 }' "/proc/$pid/status")
+	kill "$pid"
+	wait "$pid"
+	pid=
+	per_second "$(tail -n 1 "$tmp/receiver" | jq .frames)" "$time"
+}
+
+# load_up [OPTION]...: the service on $iface
+load_up()
+{
+	"${rt[@]}" build/vmq-load $iface --tags frame --cpus $use_cpu --place off "$@" \
+		>"$tmp/load" 2>&1 </dev/null &
+	pid=$!
+	within 10 "$ctl" show || die "vmq-load did not start: $(cat "$tmp/load")"
+}
+
+# queue_add NAME MAC CHANNEL
+queue_add()
+{
+	"$ctl" queue add "$1" --mac "$2" --cpu $use_cpu --channel "$3" >"$tmp/ctl" 2>&1 ||
+		die "queue add: $(cat "$tmp/ctl")"
+}
+
+# Frames that the service took from the rings, whatever became of them.
+taken()
+{
+	"$ctl" stats -j | jq '[.queues[] | select(.id != 0) | .stats |
+		.delivered + .dropped.channel_error + .dropped.channel_full] | add'
+}
+
+xdp_drops()
+{
+	ethtool -S $iface | awk '/rx_queue_[0-9]+_xdp_drops:/ { n += $2 } END { print n + 0 }'
+}
+
+# rx_packets NETNS IFACE
+rx_packets()
+{
+	ip -n "$1" -s -j link show "$2" | jq '.[0].stats64.rx.packets'
+}
+
+tap_up_vmq()
+{
+	load_up "$@"
+	queue_add vm $mac tap:eth0,netns=vm
+	ip -n vm link set eth0 up
+}
+
+# GRO makes a veth take live frames; with threaded NAPI the bridge has the second
+# CPU for itself, as vmq's worker has.
+on_use_cpu()
+{
+	ethtool -K "$1" gro on >/dev/null
+	echo 1 >"/sys/class/net/$1/threaded" || die "no threaded NAPI"
+	for kthread in $(pgrep "^napi/$1-"); do
+		taskset -pc $use_cpu "$kthread" >/dev/null
+		[ ${#rt[@]} -eq 0 ] || chrt -f -p 10 "$kthread"
+	done
+}
+
+tap_up_bridge()
+{
+	ip link add br0 type bridge
+	ip link set br0 up
+	ip link add "p$$" type veth peer name eth0 netns vm address $mac
+	ip link set "p$$" master br0 up
+	ip -n vm link set eth0 up
+	ip link set $iface master br0
+	on_use_cpu $iface
+	on_use_cpu "p$$"
+	# The bridge learns where the VM and the wire are before the load begins.
+	ip netns exec vm "$prog/frame-send" --iface eth0 --src $mac >/dev/null
+	ip netns exec wire "$prog/frame-send" --iface wire0 --src $wire_mac >/dev/null
+}
+
+tap_up_macvlan()
+{
+	ip link add link $iface name eth0 netns vm address $mac type macvlan mode bridge
+	ip -n vm link set eth0 up
+	on_use_cpu $iface
+}
