@@ -2,11 +2,13 @@
 /*
  * vhost_user.h - one virtual machine's virtio-net device, served over a socket
  *
- * What the three files of this channel share; nobody else includes it but tests:
+ * What the files of this channel share; nobody else includes it but tests:
  *
  *	vhost_user.c		the channel: open, bursts, pause, close
  *	vhost_user_socket.c	the thread, listening, connecting, whole messages
- *	vhost_user_msg.c	what each message means
+ *	vhost_user_msg.c	the table of messages, and those about the device
+ *	vhost_user_ring.c	those about one ring
+ *	vhost_user_mem.c	those about the guest's memory
  *
  * All but the rings belongs to the vhost-user thread; other threads get in by
  * vhost_user_call(). Rings have locks of their own (vring.h).
@@ -214,11 +216,33 @@ void vhost_user_reset(struct vhost_user *vu);
  */
 int vhost_user_handle(struct vhost_user *vu, struct vmq_err *err);
 
+/*
+ * What does one message; in the table. Return: 0; positive: understood, not done;
+ * -errno with a sentence: the message cannot be right. May write an answer to @m.
+ */
+typedef int vhost_user_handler(struct vhost_user *vu, struct vhost_user_msg *m,
+			       struct vmq_err *err);
+
+/* ---- vhost_user_ring.c ----------------------------------------------------- */
+
+vhost_user_handler vhost_user_vring_num, vhost_user_vring_addr, vhost_user_set_vring_base,
+	vhost_user_get_vring_base, vhost_user_vring_enable, vhost_user_vring_kick,
+	vhost_user_vring_call, vhost_user_vring_err;
+
+/* All rings of the device, whoever works on them. */
+void vhost_user_lock_rings(struct vhost_user *vu);
+void vhost_user_unlock_rings(struct vhost_user *vu);
+
 /* Stop a ring, and poll its kick descriptor no more. */
 void vhost_user_stop_ring(struct vhost_user *vu, uint32_t index);
 
 /* Tell "up" or "down" if it has changed. */
 void vhost_user_tell(struct vhost_user *vu, const char *detail);
+
+/* ---- vhost_user_mem.c ------------------------------------------------------ */
+
+vhost_user_handler vhost_user_set_mem_table, vhost_user_add_mem, vhost_user_rem_mem,
+	vhost_user_get_max_slots, vhost_user_set_log_base, vhost_user_set_log_fd;
 
 /* ---- vhost_user_socket.c ------------------------------------------------------ */
 

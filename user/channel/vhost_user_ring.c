@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vhost_user_ring.c - messages about one ring, and what starts and stops it
+ *
+ * By the protocol the first kick starts a ring. Here it starts with the last
+ * thing that it needs, see ring_try_start().
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "channel/vhost_user.h"
+#include "common/parse.h"
+#include "common/util.h"
+
+#define ADDR_F_LOG	1u	/* of SET_VRING_ADDR: log writes to the used ring */
+
+/* ---- rings, all at once ---------------------------------------------------------- */
+
+void vhost_user_lock_rings(struct vhost_user *vu)
+{
+	int i;
+
+	for (i = 0; i < 2 * vu->pairs; i++)
+		vring_lock(&vu->ring[i]);
+}
+
+void vhost_user_unlock_rings(struct vhost_user *vu)
+{
+	int i;
+
+	for (i = 0; i < 2 * vu->pairs; i++)
+		vring_unlock(&vu->ring[i]);
+}
+
+void vhost_user_tell(struct vhost_user *vu, const char *detail)
+{
+	bool up = load_relaxed(&vu->ring[0].ready) && vu->ring[1].started;
+
+	if (up == vu->up)
+		return;
+	vu->up = up;
+	if (vu->event)
+		vu->event(vu->arg, up ? "up" : "down", detail);
+}
+
+static void ring_drop_kick(struct vhost_user *vu, uint32_t index)
+{
+	struct vring *r = &vu->ring[index];
+
+	if (r->kick < 0)
+		return;
+	/* Not by close(): the front end has the same description open. */
+	epoll_ctl(vu->pair[index / 2].epfd, EPOLL_CTL_DEL, r->kick, NULL);
+	close(r->kick);
+	r->kick = -1;
+}
+
+void vhost_user_stop_ring(struct vhost_user *vu, uint32_t index)
+{
+	struct vring *r = &vu->ring[index];
+
+	vring_lock(r);
+	vring_stop(r);
+	vring_unlock(r);
+	ring_drop_kick(vu, index);
+}
+
+/*
+ * Start a ring that has all it needs. By the protocol the first kick starts a
+ * ring; front ends give the kick descriptor last, and a guest that is moved or
+ * whose service was restarted may have no reason to kick again, so we begin then.
+ */
+static int ring_try_start(struct vhost_user *vu, uint32_t index, struct vmq_err *err)
+{
+	struct vring *r = &vu->ring[index];
+	int rc;
+
+	if (r->started || r->kick < 0 || !r->num || !r->have_addr)
+		return 0;
+	vring_lock(r);
+	rc = vring_start(r, err);
+	vring_unlock(r);
+	if (rc)
+		return vmq_err_prefix(err, "ring %u", index);
+	/* It ran before, here or elsewhere: tell the switches where it is now. */
+	if (index == 1 && r->base && vu->has_mac)
+		store_relaxed(&vu->announce, mac_to_u48(vu->mac));
+	vhost_user_wake(vu, (int)index / 2);
+	vhost_user_tell(vu, vu->addr.sun_path);
+	return 0;
+}
+
+/* The ring that a message is about; NULL with a sentence. */
+static struct vring *ring_named(struct vhost_user *vu, uint32_t index, struct vmq_err *err)
+{
+	if (index < 2 * (uint32_t)vu->pairs)
+		return &vu->ring[index];
+	vmq_err(err, -EINVAL, "ring %u of a device with %d", index, 2 * vu->pairs);
+	return NULL;
+}
+
+/* ---- messages about one ring ---------------------------------------------------------- */
+
+int vhost_user_vring_num(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	struct vring *r = ring_named(vu, m->state.index, err);
+	uint32_t num = m->state.num;
+
+	if (!r)
+		return -EINVAL;
+	if (r->started)
+		return vmq_err(err, -EBUSY, "ring %u runs", m->state.index);
+	if (!num || num > VRING_NUM_MAX || num & (num - 1))
+		return vmq_err(err, -EINVAL, "a ring of %u entries", num);
+	r->num = num;
+	return ring_try_start(vu, m->state.index, err);
+}
+
+int vhost_user_vring_addr(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	struct vring *r = ring_named(vu, m->addr.index, err);
+	int rc = 0;
+
+	if (!r)
+		return -EINVAL;
+	vring_lock(r);
+	r->desc_uva = m->addr.desc;
+	r->avail_uva = m->addr.avail;
+	r->used_uva = m->addr.used;
+	r->used_gpa = m->addr.log;
+	r->log_used = m->addr.flags & ADDR_F_LOG;
+	r->have_addr = true;
+	/* While it runs: to switch logging, with the same addresses. */
+	if (r->started)
+		rc = vring_resolve(r, err);
+	if (rc)
+		vring_stop(r);
+	vring_unlock(r);
+	if (rc)
+		return vmq_err_prefix(err, "ring %u", m->addr.index);
+	return ring_try_start(vu, m->addr.index, err);
+}
+
+int vhost_user_set_vring_base(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	struct vring *r = ring_named(vu, m->state.index, err);
+
+	if (!r)
+		return -EINVAL;
+	if (r->started)
+		return vmq_err(err, -EBUSY, "ring %u runs", m->state.index);
+	if (m->state.num > UINT16_MAX)
+		return vmq_err(err, -EINVAL, "a ring index of %u", m->state.num);
+	r->base = (uint16_t)m->state.num;
+	return 0;
+}
+
+/* The reply is the promise: nothing of this ring is touched behind it. */
+int vhost_user_get_vring_base(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	struct vring *r = ring_named(vu, m->state.index, err);
+
+	if (!r)
+		return -EINVAL;
+	if (vu->up && m->state.index < 2 && vu->event)
+		vu->event(vu->arg, "stopping", "by the front end");
+	vhost_user_stop_ring(vu, m->state.index);
+	vhost_user_tell(vu, "stopped by the front end");
+	m->state.num = r->base;
+	return 0;
+}
+
+int vhost_user_vring_enable(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	struct vring *r = ring_named(vu, m->state.index, err);
+
+	if (!r)
+		return -EINVAL;
+	if (m->state.num > 1)
+		return vmq_err(err, -EINVAL, "ring %u shall be enabled by %u", m->state.index,
+			       m->state.num);
+	vring_lock(r);
+	vring_set_enabled(r, m->state.num);
+	vring_unlock(r);
+	vhost_user_wake(vu, (int)m->state.index / 2);
+	vhost_user_tell(vu, m->state.num ? vu->addr.sun_path : "disabled by the front end");
+	return 0;
+}
+
+/*
+ * Only eventfds: writing to anything else, or asking it whether it is ready, can
+ * wait for a program of the guest's owner (a pipe, a file of FUSE).
+ */
+static bool fd_is_eventfd(int fd)
+{
+	static const char want[] = "anon_inode:[eventfd]";
+	char path[32], name[sizeof(want) + 1];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, sizeof(name));
+	return n == (ssize_t)sizeof(want) - 1 && !memcmp(name, want, sizeof(want) - 1);
+}
+
+/*
+ * Ring and descriptor of SET_VRING_KICK, _CALL and _ERR. The descriptor is the
+ * ring's from here on. -1: the message says that there is none.
+ */
+static struct vring *ring_fd(struct vhost_user *vu, const struct vhost_user_msg *m, int *fd,
+			     struct vmq_err *err)
+{
+	struct vring *r = ring_named(vu, (uint32_t)(m->u64 & VHOST_USER_RING_MASK), err);
+	int want = m->u64 & VHOST_USER_NO_FD ? 0 : 1;
+
+	if (!r)
+		return NULL;
+	if (m->u64 & ~(uint64_t)(VHOST_USER_RING_MASK | VHOST_USER_NO_FD) || vu->n_fds != want) {
+		vmq_err(err, -EBADF, "%#llx with %d descriptors", (unsigned long long)m->u64,
+			vu->n_fds);
+		return NULL;
+	}
+	*fd = -1;
+	if (!want)
+		return r;
+	if (!fd_is_eventfd(vu->fds[0])) {
+		vmq_err(err, -EBADF, "the descriptor is no eventfd");
+		return NULL;
+	}
+	*fd = vu->fds[0];
+	vu->n_fds = 0;
+	/* We write to some, and must not wait for the front end to read. */
+	fcntl(*fd, F_SETFL, O_NONBLOCK);
+	return r;
+}
+
+int vhost_user_vring_kick(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	uint32_t index;
+	struct vring *r;
+	int fd;
+
+	r = ring_fd(vu, m, &fd, err);
+	if (!r)
+		return -EINVAL;
+	index = (uint32_t)(r - vu->ring);
+	if (fd < 0)
+		return vmq_err(err, -EOPNOTSUPP, "ring %u shall be polled without kicks", index);
+	ring_drop_kick(vu, index);
+	if (epoll_ctl(vu->pair[index / 2].epfd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		int rc = vmq_err_sys(err, -errno, "cannot wait for the kicks of ring %u", index);
+
+		close(fd);
+		return rc;
+	}
+	r->kick = fd;
+	return ring_try_start(vu, index, err);
+}
+
+/* @at: where in the ring the descriptor has its place. */
+static struct vring *ring_replace_fd(struct vhost_user *vu, const struct vhost_user_msg *m,
+				     size_t at, struct vmq_err *err)
+{
+	struct vring *r;
+	int fd, old, *place;
+
+	r = ring_fd(vu, m, &fd, err);
+	if (!r)
+		return NULL;
+	place = (int *)(void *)((char *)r + at);
+	vring_lock(r);
+	old = *place;
+	*place = fd;
+	vring_unlock(r);
+	if (old >= 0)
+		close(old);
+	return r;
+}
+
+int vhost_user_vring_call(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	struct vring *r = ring_replace_fd(vu, m, offsetof(struct vring, call), err);
+
+	if (!r)
+		return -EINVAL;
+	/* What was to be told while there was no descriptor, or by a predecessor. */
+	if (r->started)
+		vring_interrupt(r);
+	return 0;
+}
+
+int vhost_user_vring_err(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
+{
+	return ring_replace_fd(vu, m, offsetof(struct vring, err), err) ? 0 : -EINVAL;
+}
