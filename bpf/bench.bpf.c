@@ -5,8 +5,8 @@
  * For tests/prog/classify-cost.c alone; never attached. BPF_PROG_TEST_RUN runs
  * one frame again and again, so that all look-ups after the first would hit warm
  * cache lines. These programs write a new pseudo-random destination into the
- * frame before each run. The peer does the same and then only redirects, so the
- * difference between the two is what vmq does.
+ * frame before each run, and ports where flows are wanted. The peer does the same
+ * and then only redirects, so the difference between the two is what vmq does.
  */
 #include "vmq.bpf.c"
 
@@ -14,16 +14,21 @@
 __u64 bench_base;
 __u32 bench_mask;
 __u32 bench_state;
+/* Where the frame has its ports, which then change as well; 0: they stay. */
+__u32 bench_ports;
 
 static __always_inline bool next_destination(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 ports = bench_ports & 63;
 
-	if (data + ETH_HLEN > (void *)(long)ctx->data_end)
+	if (data + ETH_HLEN > end)
 		return false;
 	bench_state = bench_state * 1664525 + 1013904223;
 	/* One store as wide as the load it is read with, or the CPU stalls on it. */
 	*(__be64 *)data = bpf_cpu_to_be64((bench_base + (bench_state >> 12 & bench_mask)) << 16);
+	if (ports && data + ports + 4 <= end)
+		*(__u32 *)(data + ports) = bench_state;
 	return true;
 }
 

@@ -9,10 +9,13 @@
  * new random destination into the frame before each run, so that a table of
  * 65,536 filters is hit all over.
  *
+ * --rss measures hashing instead, 4,096 filters of one queue: with one pair nothing
+ * is hashed, with four each frame is another flow, or has nothing to hash.
+ *
  * A call costs some 40 ms whatever its repeat (the kernel puts the program into
  * the XDP dispatcher and waits for a grace period), so there are few calls.
  *
- * classify-cost [--json] [--quick]; root. Works in a network namespace of its own.
+ * classify-cost [--rss] [--json] [--quick]; root. Works in a network namespace of its own.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -31,6 +34,8 @@
 #include <unistd.h>
 
 #include "adapter/fib.h"
+#include "adapter/rss.h"
+#include "adapter/rss_words.h"
 #include "common/util.h"
 #include "bench.skel.h"
 #include "vmq/abi.h"
@@ -38,23 +43,40 @@
 #define ROUNDS		5
 #define SLOT		1
 #define VLAN		100
-#define FRAME_LEN	64
+#define FRAME_LEN	80	/* IPv6 and TCP */
+#define PAIRS		4
+#define QUEUE		1
 #define MAC_BASE	0x525400000000ULL
 #define MISS_BASE	0x020000000000ULL
 #define MAP_BYTES	(sizeof(struct vmq_fib_bucket) * 2 * VMQ_FIB_BUCKETS)
 
-enum layout { UNTAGGED, TAGGED, QINQ };
+enum layout { UNTAGGED, TAGGED, QINQ, TCP4, TCP6, NO_HASH };
 
-/* One thing that is measured. @filters 0: the peer. */
+/* What stands in a frame behind its addresses, and where its ports are. */
+static const struct {
+	uint8_t bytes[16];
+	uint32_t vlan, ports;
+} layouts[] = {
+	[UNTAGGED] = { .bytes = { 0x08, 0x00 } },
+	[TAGGED] = { .bytes = { 0x81, 0x00, 0x00, VLAN, 0x08, 0x00 }, .vlan = VLAN },
+	[QINQ] = { .bytes = { 0x81, 0x00, 0x00, VLAN, 0x81, 0x00, 0x00, 7, 0x08, 0x00 },
+		   .vlan = VLAN },
+	/* version and length, total length, TTL and protocol */
+	[TCP4] = { .bytes = { 0x08, 0x00, 0x45, 0, 0, 66, 0, 0, 0, 0, 64, 6 }, .ports = 34 },
+	[TCP6] = { .bytes = { 0x86, 0xdd, 0x60, 0, 0, 0, 0, 26, 6, 64 }, .ports = 54 },
+	[NO_HASH] = { .bytes = { 0x08, 0x06 }, .ports = 34 },
+};
+
+/* One thing that is measured. @filters 0: the peer. @pairs 0: one, without RSS. */
 struct cost_case {
 	const char *name;
-	uint32_t filters;
+	uint32_t filters, pairs;
 	enum layout layout;
 	bool miss;
 	double ns[ROUNDS];
 };
 
-static struct cost_case cases[] = {
+static struct cost_case classify_cases[] = {
 	{ .name = "redirect", .filters = 0 },
 	{ .name = "hit-1", .filters = 1 },
 	{ .name = "hit-64", .filters = 64 },
@@ -65,7 +87,17 @@ static struct cost_case cases[] = {
 	{ .name = "hit-65536", .filters = 65536 },
 };
 
+static struct cost_case rss_cases[] = {
+	{ .name = "redirect", .filters = 0, .layout = TCP4 },
+	{ .name = "1-pair-tcp4", .filters = 4096, .layout = TCP4 },
+	{ .name = "4-pairs-tcp4", .filters = 4096, .pairs = PAIRS, .layout = TCP4 },
+	{ .name = "4-pairs-tcp6", .filters = 4096, .pairs = PAIRS, .layout = TCP6 },
+	{ .name = "4-pairs-no-hash", .filters = 4096, .pairs = PAIRS, .layout = NO_HASH },
+};
+
 static struct {
+	struct cost_case *cases;
+	size_t n_cases;
 	struct bench_bpf *skel;
 	struct fib *fib;
 	void *map;		/* of the FIB's array */
@@ -78,9 +110,31 @@ static int no_grace(void *arg)
 	return 0;	/* no program runs while filters change here */
 }
 
+/* All hash types, a table of 128 entries over the slots of all pairs. */
+static int fill_rss(void)
+{
+	struct vmq_rss_params params = {
+		.types = RSS_TYPES_ALL, .mask = VMQ_RSS_ENTRIES_MAX - 1, .fallback = SLOT,
+	};
+	static struct vmq_toeplitz toeplitz;
+	static struct vmq_rss rss;
+	uint8_t key[VMQ_RSS_KEY_LEN];
+	uint32_t id = QUEUE;
+	int rc, i;
+
+	for (i = 0; i < VMQ_RSS_ENTRIES_MAX; i++)
+		params.table[i] = SLOT + i % PAIRS;
+	rc = rss_random_key(key, NULL);
+	if (rc)
+		return rc;
+	rss_update(&rss, &toeplitz, &params, key);
+	rc = bpf_map_update_elem(bpf_map__fd(b.skel->maps.rss), &id, &rss, 0);
+	return rc ? rc : bpf_map_update_elem(bpf_map__fd(b.skel->maps.toeplitz), &id, &toeplitz, 0);
+}
+
 static int load_programs(void)
 {
-	uint32_t key = 0;
+	uint32_t key;
 	int xsk, rc;
 
 	b.skel = bench_bpf__open();
@@ -97,21 +151,25 @@ static int load_programs(void)
 	xsk = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (xsk < 0)
 		return -errno;
-	if (bpf_map_update_elem(bpf_map__fd(b.skel->maps.xsks), &key, &xsk, 0))
-		return -errno;
-	key = SLOT;
-	if (bpf_map_update_elem(bpf_map__fd(b.skel->maps.xsks), &key, &xsk, 0))
-		return -errno;
+	/* Slot 0 is the peer's. */
+	for (key = 0; key < SLOT + PAIRS; key++)
+		if (bpf_map_update_elem(bpf_map__fd(b.skel->maps.xsks), &key, &xsk, 0))
+			return -errno;
+	rc = fill_rss();
+	if (rc)
+		return rc;
 
 	b.map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
 		     bpf_map__fd(b.skel->maps.fib), 0);
 	return b.map == MAP_FAILED ? -errno : 0;
 }
 
-/* Exactly @filters filters, in the VLAN that frames of @layout belong to. */
-static int fill_fib(uint32_t filters, enum layout layout)
+/* Its filters exactly, in the VLAN that its frames belong to. */
+static int fill_fib(const struct cost_case *c)
 {
-	uint16_t rule = layout == UNTAGGED ? VMQ_RULE_UNTAGGED : VLAN;
+	uint32_t value = c->pairs ? VMQ_FIB_VALUE(VMQ_TARGET_RSS, 0, QUEUE, 0) :
+				    VMQ_FIB_VALUE(VMQ_TARGET_SLOT, 0, QUEUE, SLOT);
+	uint16_t rule = (uint16_t)layouts[c->layout].vlan;
 	uint32_t i;
 	int rc;
 
@@ -120,20 +178,15 @@ static int fill_fib(uint32_t filters, enum layout layout)
 	b.fib = NULL;
 	memset(b.map, 0, MAP_BYTES);
 	rc = fib_open(&b.fib, b.map, (uint64_t *)&b.skel->bss->vmq_fib_ctl, no_grace, NULL);
-	for (i = 0; !rc && i < filters; i++)
-		rc = fib_set(b.fib, VMQ_FIB_KEY(MAC_BASE + i, rule),
-			     VMQ_FIB_VALUE(VMQ_TARGET_SLOT, 0, 1, SLOT));
+	for (i = 0; !rc && i < c->filters; i++)
+		rc = fib_set(b.fib, VMQ_FIB_KEY(MAC_BASE + i, rule), value);
 	return rc;
 }
 
 static void make_frame(uint8_t *frame, enum layout layout)
 {
-	static const uint8_t tags[] = { 0x81, 0x00, 0x00, VLAN, 0x81, 0x00, 0x00, 7 };
-	uint32_t n = layout == UNTAGGED ? 0 : layout == TAGGED ? 4 : 8;
-
 	memset(frame, 0, FRAME_LEN);
-	memcpy(frame + 12, tags, n);
-	frame[12 + n] = 0x08;
+	memcpy(frame + 12, layouts[layout].bytes, sizeof(layouts[layout].bytes));
 }
 
 /* Nanoseconds per frame; negative errno on failure. */
@@ -148,6 +201,7 @@ static double measure(const struct cost_case *c)
 	make_frame(frame, c->layout);
 	b.skel->bss->bench_base = c->miss ? MISS_BASE : MAC_BASE;
 	b.skel->bss->bench_mask = c->filters ? c->filters - 1 : 0;
+	b.skel->bss->bench_ports = layouts[c->layout].ports;
 	if (bpf_prog_test_run_opts(bpf_program__fd(prog), &opts))
 		return -errno;
 	if (opts.retval != (c->miss ? XDP_PASS : XDP_REDIRECT))
@@ -170,18 +224,18 @@ static double median(struct cost_case *c)
 
 static void report(bool json)
 {
-	double peer = median(&cases[0]);
+	double peer = median(&b.cases[0]);
 	size_t i;
 
 	if (json)
 		printf("{\"version\":1,\"name\":\"classify-cost\",\"unit\":\"ns\"");
 	else
 		printf("%-18s %9s %7s\n", "case", "ns/frame", "ratio");
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		double ns = i ? median(&cases[i]) : peer;
+	for (i = 0; i < b.n_cases; i++) {
+		double ns = i ? median(&b.cases[i]) : peer;
 
 		printf(json ? ",\"%s\":{\"ns\":%.1f,\"ratio\":%.3f}" : "%-18s %9.1f %7.2f\n",
-		       cases[i].name, ns, ns / peer);
+		       b.cases[i].name, ns, ns / peer);
 	}
 	if (json)
 		printf("}\n");
@@ -190,18 +244,23 @@ static void report(bool json)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' }, { "quick", no_argument, NULL, 'q' }, { 0 },
+		{ "json", no_argument, NULL, 'j' }, { "quick", no_argument, NULL, 'q' },
+		{ "rss", no_argument, NULL, 'r' }, { 0 },
 	};
 	bool json = false;
 	int round, opt, rc;
 	size_t i;
 
 	b.repeat = 5000000;
-	while ((opt = getopt_long(argc, argv, "jq", options, NULL)) != -1) {
+	b.cases = classify_cases;
+	b.n_cases = ARRAY_SIZE(classify_cases);
+	while ((opt = getopt_long(argc, argv, "jqr", options, NULL)) != -1) {
 		if (opt == 'j')
 			json = true;
 		else if (opt == 'q')
 			b.repeat = 500000;
+		else if (opt == 'r')
+			b.cases = rss_cases, b.n_cases = ARRAY_SIZE(rss_cases);
 		else
 			return 2;
 	}
@@ -211,14 +270,16 @@ int main(int argc, char **argv)
 	}
 	rc = load_programs();
 	for (round = 0; !rc && round < ROUNDS; round++) {
-		for (i = 0; !rc && i < ARRAY_SIZE(cases); i++) {
-			if (cases[i].filters)
-				rc = fill_fib(cases[i].filters, cases[i].layout);
+		for (i = 0; !rc && i < b.n_cases; i++) {
+			struct cost_case *c = &b.cases[i];
+
+			if (c->filters)
+				rc = fill_fib(c);
 			if (rc)
 				break;
-			cases[i].ns[round] = measure(&cases[i]);
-			if (cases[i].ns[round] < 0)
-				rc = (int)cases[i].ns[round];
+			c->ns[round] = measure(c);
+			if (c->ns[round] < 0)
+				rc = (int)c->ns[round];
 		}
 	}
 	if (rc) {
