@@ -114,7 +114,7 @@ event()
 	# What is longer than the device takes is refused, not cut.
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst $WIRE_MAC --size 1014 --count 3
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst $WIRE_MAC --size 1019 --count 2
-	wait_until 5 stat_is vm1 tx_malformed 2
+	wait_until 5 stat_is vm1 tx_too_long 2
 	wait_until 5 stat_is vm1 tx_wire 3
 	ip link set $IFACE mtu 3000
 	wait_until 5 grep -q "MTU 3000.*--chunk 4096" "$LOAD_LOG"

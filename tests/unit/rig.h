@@ -115,6 +115,7 @@ struct guest {
 	int kick;		/* eventfd: frames to take */
 	struct bytes tx[RIG_KEPT], rx[RIG_KEPT];
 	int n_tx, n_rx;
+	enum channel_fault fault;	/* of all that it sends */
 };
 
 static inline int guest_rx_burst(struct channel *ch, int pair, const struct frame *f, int n,
@@ -150,7 +151,8 @@ static inline int guest_tx_burst(struct channel *ch, int pair, struct frame_buf 
 	pthread_mutex_lock(&g->lock);
 	for (i = 0; i < n && i < g->n_tx; i++) {
 		memcpy(buf[i].data, g->tx[i].data, MIN(g->tx[i].len, buf[i].room));
-		buf[i].len = MIN(g->tx[i].len, buf[i].room + 1);
+		buf[i].len = MIN(g->tx[i].len, buf[i].room);
+		buf[i].fault = g->tx[i].len > buf[i].room ? CHANNEL_TOO_LONG : g->fault;
 	}
 	g->n_tx -= i;
 	memmove(g->tx, g->tx + i, (size_t)g->n_tx * sizeof(g->tx[0]));

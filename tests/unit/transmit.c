@@ -111,15 +111,15 @@ static const struct test tests[] = {
 	{ "the longest frame of an access port", A, 0x99, 1, NO_TAG, 1514,
 	  TAG(100), 0, NO_TAG, COUNTER(tx_wire) },
 	{ "one byte more is refused", A, 0x99, 1, NO_TAG, 1515,
-	  NOTHING, 0, NO_TAG, COUNTER(tx_malformed) },
+	  NOTHING, 0, NO_TAG, COUNTER(tx_too_long) },
 	{ "the longest untagged frame", C, 0x99, 3, NO_TAG, 1514,
 	  NO_TAG, 0, NO_TAG, COUNTER(tx_wire) },
 	{ "one byte more is refused", C, 0x99, 3, NO_TAG, 1515,
-	  NOTHING, 0, NO_TAG, COUNTER(tx_malformed) },
+	  NOTHING, 0, NO_TAG, COUNTER(tx_too_long) },
 	{ "the longest tagged frame", D, 0x99, 4, TAG(7), 1514,
 	  TAG(7), 0, NO_TAG, COUNTER(tx_wire) },
 	{ "one byte more is refused", D, 0x99, 4, TAG(7), 1515,
-	  NOTHING, 0, NO_TAG, COUNTER(tx_malformed) },
+	  NOTHING, 0, NO_TAG, COUNTER(tx_too_long) },
 	{ "the shortest frame", C, 4, 3, NO_TAG, 14,
 	  NOTHING, BIT(D), NO_TAG, COUNTER(tx_local) },
 };
@@ -140,7 +140,8 @@ static bool all_counted(const struct port_stats *s, uint64_t flooded)
 {
 	return s->tx_frames == s->tx_wire + s->tx_local - flooded + s->tx_spoofed + s->tx_vlan +
 	       s->tx_link_local +
-	       s->tx_malformed + s->tx_no_buffer + s->tx_wire_error;
+	       s->tx_malformed + s->tx_too_long + s->tx_bad_header + s->tx_bad_csum +
+	       s->tx_disabled + s->tx_no_buffer + s->tx_wire_error;
 }
 
 /* Send, wait until the frame is counted and its batch is over. */
@@ -237,8 +238,35 @@ static void test_odd(void)
 	f = rig_frame(0x99, 3, NO_TAG, 60);
 	f.len = RIG_FRAME;
 	send_and_wait(C, &f, &after);
-	is_int(after.tx_malformed, before.tx_malformed + 4, "so is one longer than the buffer");
+	is_int(after.tx_too_long, before.tx_too_long + 1, "one longer than the buffer is too long");
 	ok(!rig_receive(wire, &f, 0), "none of them is on the wire");
+}
+
+/* What a channel found wrong is counted by name, and goes nowhere. */
+static void test_faults(void)
+{
+	static const struct {
+		enum channel_fault fault;
+		size_t counter;
+		const char *title;
+	} faults[] = {
+		{ CHANNEL_BAD_HEADER, COUNTER(tx_bad_header), "a bad header" },
+		{ CHANNEL_BAD_CSUM, COUNTER(tx_bad_csum), "a checksum outside of the frame" },
+		{ CHANNEL_TOO_LONG, COUNTER(tx_too_long), "a frame that was cut" },
+		{ CHANNEL_DISABLED, COUNTER(tx_disabled), "a ring that is not enabled" },
+	};
+	struct bytes f = rig_frame(0x99, 3, NO_TAG, 60);
+	struct port_stats before, after;
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		stats_of(C, &before);
+		guest[C].fault = faults[i].fault;
+		send_and_wait(C, &f, &after);
+		is_int(value(&after, faults[i].counter), value(&before, faults[i].counter) + 1,
+		       "M-8 a channel's fault is counted by name: %s", faults[i].title);
+	}
+	guest[C].fault = CHANNEL_FINE;
+	ok(!rig_receive(wire, &f, 0), "M-8 nothing of that is on the wire");
 }
 
 /* More frames than a batch: all there, in order. */
@@ -310,7 +338,7 @@ static void test_blocked(void)
 	is_int(st.tx_no_buffer, 2, "frames for the wire are counted as such");
 	f.len = RIG_FRAME;
 	send_and_wait(A, &f, &st);
-	is_int(st.tx_malformed, 1, "a giant is refused as always");
+	is_int(st.tx_too_long, 1, "a giant is refused as always");
 	ok(all_counted(&st, 1), "every frame is accounted for");
 	ok(!rig_receive(wire, &got, 0), "the wire got nothing");
 	close_all();
@@ -372,6 +400,7 @@ int main(void)
 		flooded[tests[i].from] += tests[i].dst >= 0xff && tests[i].ports;
 	}
 	test_odd();
+	test_faults();
 	test_burst();
 	for (int p = 0; p < PORTS; p++) {
 		stats_of(p, &st);

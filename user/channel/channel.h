@@ -35,11 +35,21 @@ struct frame {
 	uint32_t     len;	/* sum of the pieces */
 };
 
+/* Why a frame that the guest sent is nothing but counted (stats.h names them). */
+enum channel_fault {
+	CHANNEL_FINE,
+	CHANNEL_BAD_HEADER,	/* cut, or asks for what was not agreed on */
+	CHANNEL_BAD_CSUM,	/* the checksum to complete is outside of the frame */
+	CHANNEL_TOO_LONG,	/* for the room */
+	CHANNEL_DISABLED,	/* the guest has not enabled the ring */
+};
+
 /* Private memory that a guest's frame is copied into. */
 struct frame_buf {
 	uint8_t	*data;
 	uint32_t room;
-	uint32_t len;		/* set by tx_burst() */
+	uint32_t len;		/* set by tx_burst(); at most the room */
+	enum channel_fault fault;	/* set by tx_burst() if not fine; fine before */
 	uint64_t addr;		/* of the owner (a UMEM address) */
 };
 
@@ -82,9 +92,10 @@ struct channel_ops {
 			struct channel_rx *res);
 
 	/*
-	 * Take frames from the guest into @buf. Return: how many; 0 if there are
-	 * none now (the fd will be readable, edge-triggered, when there are);
-	 * -errno when the channel is broken.
+	 * Take frames from the guest into @buf, also those that are no use and
+	 * have a fault. Return: how many; 0 if there are none now (the fd will be
+	 * readable, edge-triggered, when there are); -errno when the channel is
+	 * broken.
 	 */
 	int (*tx_burst)(struct channel *ch, int pair, struct frame_buf *buf, int n);
 

@@ -469,7 +469,7 @@ static int tap_tx_burst(struct channel *ch, int pair, struct frame_buf *buf, int
 	int i, rc;
 
 	for (i = 0; i < n; i++) {
-		uint8_t spare;	/* a frame that does not fit shows as room + 1 */
+		uint8_t spare;	/* a frame that does not fit reaches into it */
 		struct iovec part[2] = {
 			{ .iov_base = buf[i].data, .iov_len = buf[i].room },
 			{ .iov_base = &spare, .iov_len = 1 },
@@ -477,7 +477,9 @@ static int tap_tx_burst(struct channel *ch, int pair, struct frame_buf *buf, int
 		ssize_t len = readv(t->fd[pair], part, 2);
 
 		if (len >= 0) {
-			buf[i].len = (uint32_t)len;
+			buf[i].len = MIN((uint32_t)len, buf[i].room);
+			if ((uint32_t)len > buf[i].room)
+				buf[i].fault = CHANNEL_TOO_LONG;
 			continue;
 		}
 		if (errno == EAGAIN)

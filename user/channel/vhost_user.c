@@ -281,18 +281,8 @@ static int vhost_user_tx_burst(struct channel *ch, int pair, struct frame_buf *b
 		rarp_build(__atomic_exchange_n(&vu->announce, 0, __ATOMIC_RELAXED), buf);
 		own = 1;
 	}
-	switch (vring_tx(ring_of(vu, pair, true), buf + own, n - own, &taken)) {
-	case VRING_BROKEN:
+	if (vring_tx(ring_of(vu, pair, true), buf + own, n - own, &taken) == VRING_BROKEN)
 		vhost_user_fail(vu);
-		break;
-	case VRING_MORE:
-		/* All were thrown away: there may be more, and no kick will tell. */
-		if (!taken && n > own)
-			vhost_user_wake(vu, pair);
-		break;
-	default:
-		break;
-	}
 	return own + taken;
 }
 

@@ -29,7 +29,6 @@
  */
 #include <endian.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <stdarg.h>
@@ -43,7 +42,6 @@
 #include "common/util.h"
 
 #define INDIRECT_MAX	1024	/* descriptors of an indirect table; QEMU's limit too */
-#define DISCARD_MAX	256	/* frames thrown away in one call */
 
 #define HAS(r, bit)	((r)->features & (UINT64_C(1) << (bit)))
 
@@ -656,19 +654,19 @@ static int64_t tx_copy(struct vring *r, struct chain *c, uint8_t *to, uint32_t w
 	return done;
 }
 
-/* The header, private by now: does the frame stand, and is it complete? */
-static bool tx_accept(const struct vring *r, const struct virtio_net_hdr *hdr,
-		      struct frame_buf *buf)
+/* The header, private by now: does the frame stand? Completes it. */
+static enum channel_fault tx_accept(const struct vring *r, const struct virtio_net_hdr *hdr,
+				    struct frame_buf *buf)
 {
-	if (buf->len < ETH_HLEN || hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		return false;
+	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return CHANNEL_BAD_HEADER;
 	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || !HAS(r, VIRTIO_NET_F_CSUM))
-		return true;
-	return !csum_complete(buf->data, buf->len, le16toh(hdr->csum_start),
-			      le16toh(hdr->csum_offset));
+		return CHANNEL_FINE;
+	return csum_complete(buf->data, buf->len, le16toh(hdr->csum_start),
+			     le16toh(hdr->csum_offset)) ? CHANNEL_BAD_CSUM : CHANNEL_FINE;
 }
 
-/* Return: 1 a frame is in @buf; 0 it was thrown away; -EPROTO. */
+/* A frame into @buf. Return: what is wrong with it (enum channel_fault), or -EPROTO. */
 static int tx_take(struct vring *r, struct chain *c, struct frame_buf *buf)
 {
 	struct virtio_net_hdr_mrg_rxbuf hdr = { 0 };
@@ -676,9 +674,12 @@ static int tx_take(struct vring *r, struct chain *c, struct frame_buf *buf)
 	uint8_t beyond;
 	int64_t n;
 
+	buf->len = 0;
+	if (!r->enabled)
+		return CHANNEL_DISABLED;
 	n = tx_copy(r, c, (uint8_t *)&hdr, hdr_len);
 	if (n < (int64_t)hdr_len)
-		return n < 0 ? (int)n : 0;
+		return n < 0 ? (int)n : CHANNEL_BAD_HEADER;
 	n = tx_copy(r, c, buf->data, buf->room);
 	if (n < 0)
 		return (int)n;
@@ -686,7 +687,7 @@ static int tx_take(struct vring *r, struct chain *c, struct frame_buf *buf)
 	if (buf->len == buf->room) {
 		n = tx_copy(r, c, &beyond, 1);
 		if (n)
-			return n < 0 ? (int)n : 0;
+			return n < 0 ? (int)n : CHANNEL_TOO_LONG;
 	}
 	return tx_accept(r, &hdr.hdr, buf);
 }
@@ -695,10 +696,10 @@ static int tx_batch(void *arg)
 {
 	struct tx_batch *b = arg;
 	struct vring *r = b->r;
-	int discarded = 0, head, rc, n;
 	struct chain c = { 0 };
+	int head, rc, n;
 
-	while (b->taken < b->n && discarded < DISCARD_MAX) {
+	while (b->taken < b->n) {
 		n = ring_available_or_notify(r);
 		if (n <= 0) {
 			if (n < 0)
@@ -710,11 +711,10 @@ static int tx_batch(void *arg)
 		head = chain_take(r, &c, false);
 		if (head < 0)
 			return head;
-		rc = r->enabled ? tx_take(r, &c, &b->buf[b->taken]) : 0;
+		rc = tx_take(r, &c, &b->buf[b->taken]);
 		if (rc < 0)
 			return rc;
-		b->taken += rc;
-		discarded += !rc;
+		b->buf[b->taken++].fault = (enum channel_fault)rc;
 		used_put(r, head, 0);
 	}
 	used_publish(r);

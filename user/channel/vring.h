@@ -163,9 +163,8 @@ enum vring_verdict vring_rx(struct vring *r, const struct frame *f, int n,
  * @n: frames wanted
  * @taken: out: frames in @buf
  *
- * Frames that nobody can use (too long, too short, segmentation that was not
- * offered) are used up without a trace in @buf. So are all frames of a ring that
- * is started but not enabled.
+ * A frame that is no use has its fault in @buf. So have all frames of a ring that is
+ * started but not enabled.
  */
 enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *taken);
 

@@ -443,10 +443,11 @@ uint32_t rxq_tx_borrow(struct rxq *q, struct frame_buf *buf, uint32_t n)
 	for (i = 0; i < n; i++) {
 		uint64_t addr = q->tx_free[--q->tx_free_n];
 
-		buf[i].addr = addr;
-		buf[i].data = q->area + addr + RXQ_TX_HEADROOM;
-		buf[i].room = q->chunk - RXQ_TX_HEADROOM;
-		buf[i].len = 0;
+		buf[i] = (struct frame_buf){
+			.addr = addr,
+			.data = q->area + addr + RXQ_TX_HEADROOM,
+			.room = q->chunk - RXQ_TX_HEADROOM,
+		};
 	}
 	pthread_mutex_unlock(&q->tx_lock);
 	return n;

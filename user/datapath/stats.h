@@ -42,6 +42,10 @@ struct port_stats {
 	uint64_t tx_vlan;
 	uint64_t tx_link_local;
 	uint64_t tx_malformed;
+	uint64_t tx_too_long;
+	uint64_t tx_bad_header;
+	uint64_t tx_bad_csum;
+	uint64_t tx_disabled;
 	uint64_t tx_no_buffer;
 	uint64_t tx_wire_error;
 };

@@ -21,9 +21,10 @@
  * of a trusted guest's own stays, on an access port too, and names the frame's
  * VLAN; without trust such a frame is refused, as it is on a switch.
  *
- * Counters: tx_frames are all that were taken; each is spoofed, of a wrong VLAN,
- * link-local, malformed, local, or for the wire (sent, without a buffer, or refused), and a
- * flooded one is local and for the wire.
+ * Counters: tx_frames are all that were taken; each has a fault that the channel
+ * found, is spoofed, of a wrong VLAN, link-local, malformed, too long, local, or for
+ * the wire (sent, without a buffer, or refused), and a flooded one is local and for
+ * the wire.
  */
 #include <linux/if_ether.h>
 #include <string.h>
@@ -66,6 +67,19 @@ static void transmit_enter_vlan(struct frame_buf *buf, struct frame_info *fi, ui
 	};
 }
 
+/* Where what a channel found is counted. */
+static uint64_t *transmit_fault(struct port_stats *st, enum channel_fault fault)
+{
+	static const size_t at[] = {
+		[CHANNEL_BAD_HEADER] = offsetof(struct port_stats, tx_bad_header),
+		[CHANNEL_BAD_CSUM] = offsetof(struct port_stats, tx_bad_csum),
+		[CHANNEL_TOO_LONG] = offsetof(struct port_stats, tx_too_long),
+		[CHANNEL_DISABLED] = offsetof(struct port_stats, tx_disabled),
+	};
+
+	return (uint64_t *)(void *)((char *)st + at[fault]);
+}
+
 static bool refuse(uint64_t **why, uint64_t *counter)
 {
 	*why = counter;
@@ -83,8 +97,9 @@ static bool transmit_check(const struct transmit_ctx *t, struct frame_buf *buf,
 	uint32_t limit = load_relaxed(&t->max_frame);
 	bool enters = false;
 
-	/* Longer than the room: the channel had to cut it (channel.h). */
-	if (buf->len > buf->room || !frame_look(fi, buf->data, buf->len))
+	if (buf->fault)
+		return refuse(why, transmit_fault(st, buf->fault));
+	if (!frame_look(fi, buf->data, buf->len))
 		return refuse(why, &st->tx_malformed);
 
 	*vlan = switch_vlan_of(fi);
@@ -106,7 +121,7 @@ static bool transmit_check(const struct transmit_ctx *t, struct frame_buf *buf,
 		transmit_enter_vlan(buf, fi, t->rule);
 	if (!fi->tagged && !fi->service)
 		limit -= VLAN_HLEN;	/* max_frame is with one tag */
-	return buf->len <= limit || refuse(why, &st->tx_malformed);
+	return buf->len <= limit || refuse(why, &st->tx_too_long);
 }
 
 /*
