@@ -11,6 +11,7 @@
 #include "datapath/closer.h"
 
 #define THREADS_MAX 64
+#define STACK (64 << 10)	/* for close(), not for the 8 MiB that a thread gets unasked */
 
 struct item {
 	struct item *next;
@@ -99,18 +100,20 @@ void closer_dispatch(struct closer *c)
 /* One more thread, if there may be one; signals are the control thread's. */
 static void closer_start(struct closer *c)
 {
+	pthread_attr_t attr;
 	sigset_t all, old;
 	pthread_t thread;
 
-	if (c->threads == THREADS_MAX)
+	if (c->threads == THREADS_MAX || pthread_attr_init(&attr))
 		return;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	if (!pthread_create(&thread, NULL, closer_run, c)) {
-		pthread_detach(thread);
+	if (!pthread_create(&thread, &attr, closer_run, c))
 		c->threads++;
-	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
 }
 
 void closer_begin(struct closing *of)

@@ -6,6 +6,7 @@
  * everything else is the service's.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -196,6 +197,11 @@ int main(int argc, char **argv)
 	struct service *s;
 	int rc;
 
+	/*
+	 * The control thread allocates; those that close sockets come and go, and each
+	 * would get an arena with 64 MiB of address space (glibc, malloc/arena.c).
+	 */
+	mallopt(M_ARENA_MAX, 1);
 	log_init("vmq-load", false);
 	if (opts_parse(option_table, &o, &argc, argv, &err))
 		return usage_error(&err);
