@@ -348,6 +348,50 @@ static void test_hostile(void)
 	front_end(f, 2);
 }
 
+static void *deliver_one(void *arg)
+{
+	static uint8_t data[100];
+	struct channel_rx res;
+
+	driver_give(&vm.f.ring[0], BUF(0), 2048, RING_DESC_WRITE);
+	rx(&vm, 0, data, sizeof(data), &res);
+	return arg;
+}
+
+/*
+ * The front end holds the descriptor that it is interrupted by, too: it takes
+ * O_NONBLOCK away and fills the count, so that a write would wait for it.
+ */
+static void test_full_call(void)
+{
+	struct timespec until;
+	pthread_t worker;
+	uint64_t full = UINT64_MAX - 1;
+	int call, flags;
+	bool joined;
+
+	if (!ok(vm_connect(&vm, FEATURES), "call: a front end connects"))
+		return;
+	call = vm.f.call[0];
+	front_events(call);
+	flags = fcntl(call, F_GETFL);
+	if (write(call, &full, sizeof(full)) < 0 || fcntl(call, F_SETFL, flags & ~O_NONBLOCK))
+		abort();
+	pthread_create(&worker, NULL, deliver_one, NULL);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 3;
+	joined = !pthread_timedjoin_np(worker, NULL, &until);
+	ok(joined, "M-8 call: a full eventfd that blocks holds up no worker");
+	fcntl(call, F_SETFL, flags);
+	ok(front_events(call) >= full, "M-8 call: it stays full");
+	if (!joined)
+		pthread_join(worker, NULL);
+	ok(driver_used_next(&vm.f.ring[0]), "call: the frame is in the guest");
+	deliver_one(NULL);
+	is_int((long long)front_events(call), 1, "call: the next one is told again");
+	front_end(&vm.f, 2);
+}
+
 /* Messages in pieces, and some that end in the middle. */
 static void test_cut(void)
 {
@@ -380,6 +424,7 @@ int main(void)
 	if (vms_open()) {
 		test_cut();
 		test_hostile();
+		test_full_call();
 		vms_close();
 	}
 	return unit_done();

@@ -233,7 +233,7 @@ static struct vring *ring_fd(struct vhost_user *vu, const struct vhost_user_msg 
 	}
 	*fd = vu->fds[0];
 	vu->n_fds = 0;
-	/* We write to some, and must not wait for the front end to read. */
+	/* See doorbell.c for the front end that takes this away again. */
 	fcntl(*fd, F_SETFL, O_NONBLOCK);
 	return r;
 }

@@ -36,6 +36,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "channel/doorbell.h"
 #include "channel/mem_guard.h"
 #include "channel/vring.h"
 #include "common/csum.h"
@@ -204,18 +205,9 @@ void vring_hold(struct vring *r, bool on)
 	vring_unlock(r);
 }
 
-static void vring_signal(int fd)
-{
-	uint64_t one = 1;
-
-	/* Non-blocking: EAGAIN means that enough interrupts are pending. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		one = 0;
-}
-
 void vring_interrupt(const struct vring *r)
 {
-	vring_signal(r->call);
+	doorbell_ring(r->call);
 }
 
 /* ---- the available ring ------------------------------------------------------ */
@@ -459,7 +451,7 @@ static enum vring_verdict ring_batch(struct vring *r, int (*fn)(void *arg), void
 		vring_break(r, "its memory was taken away while it was in use");
 	r->broken = true;
 	vring_set_ready(r);
-	vring_signal(r->err);
+	doorbell_ring(r->err);
 	return VRING_BROKEN;
 }
 
