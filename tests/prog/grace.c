@@ -26,6 +26,7 @@ int main(int argc, char **argv)
 {
 	long n = argc == 2 ? atol(argv[1]) : 0;
 	uint64_t *took;
+	long p50, p99;
 
 	if (n < 1 || n > 100000) {
 		fprintf(stderr, "usage: grace COUNT\n");
@@ -45,8 +46,10 @@ int main(int argc, char **argv)
 		took[i] = now_ns() - begin;
 	}
 	qsort(took, (size_t)n, sizeof(*took), time_order);
-	printf("{\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n", (double)took[(n - 1) / 2] / 1e6,
-	       (double)took[(n * 99 + 99) / 100 - 1] / 1e6);
+	p50 = (n - 1) / 2;
+	p99 = (n * 99 + 99) / 100 - 1;
+	printf("{\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n", (double)took[p50] / 1e6,
+	       (double)took[p99] / 1e6);
 	free(took);
 	return 0;
 }

@@ -25,15 +25,17 @@ static int time_order(const void *a, const void *b)
 /* @took: nanoseconds of @calls calls. Every @turns'th is of one METHOD; @v: room for those. */
 static void print_turn(const char *method, const uint64_t *took, long calls, int turns, uint64_t *v)
 {
+	long n = 0, p50, p99;
 	uint64_t sum = 0;
-	long n = 0;
 
 	for (long i = 0; i < calls; i += turns)
 		sum += v[n++] = took[i];
 	qsort(v, (size_t)n, sizeof(*v), time_order);
+	p50 = (n - 1) / 2;
+	p99 = (n * 99 + 99) / 100 - 1;
 	printf("{\"method\":\"%s\",\"calls\":%ld,\"seconds\":%.6f,\"p50_ms\":%.3f,\"p99_ms\":%.3f}",
-	       method, n, (double)sum / 1e9, (double)v[(n - 1) / 2] / 1e6,
-	       (double)v[(n * 99 + 99) / 100 - 1] / 1e6);
+	       method, n, (double)sum / 1e9, (double)v[p50] / 1e6,
+	       (double)v[p99] / 1e6);
 }
 
 int main(int argc, char **argv)
