@@ -39,6 +39,7 @@ struct filters {
 	uint32_t count, lowest;		/* no free id below `lowest` */
 	uint32_t of[VMQ_QUEUES_MAX + 1];
 	uint32_t value[VMQ_QUEUES_MAX + 1];	/* FIB value while active, else 0 */
+	bool muted[VMQ_QUEUES_MAX + 1];
 
 	bool in_change;
 	struct undo *undo;
@@ -60,7 +61,7 @@ static uint32_t fib_value(const struct filters *fs, const struct vmq_filter *rec
 {
 	if (rec->target != VMQ_TARGET_SLOT)
 		return VMQ_FIB_VALUE(rec->target, 0, 0, 0);
-	return fs->value[rec->queue];
+	return fs->muted[rec->queue] ? 0 : fs->value[rec->queue];
 }
 
 static int fib_sync(struct filters *fs, const struct filter *f)
@@ -358,6 +359,25 @@ void filters_deactivate(struct filters *fs, uint32_t queue)
 	/* Deleting from the FIB needs no room and cannot fail. */
 	fs->value[queue] = 0;
 	sync_queue(fs, queue);
+}
+
+void filters_mute(struct filters *fs, uint32_t queue)
+{
+	fs->muted[queue] = true;
+	sync_queue(fs, queue);
+}
+
+int filters_unmute(struct filters *fs, uint32_t queue, struct vmq_err *err)
+{
+	int rc;
+
+	if (!fs->muted[queue])
+		return 0;
+	fs->muted[queue] = false;
+	rc = filters_activate(fs, queue, fs->value[queue], err);
+	if (rc)
+		filters_mute(fs, queue);
+	return rc;
 }
 
 int filters_each(const struct filters *fs,

@@ -59,6 +59,13 @@ void filters_abort(struct filters *fs);
 int filters_activate(struct filters *fs, uint32_t queue, uint32_t value, struct vmq_err *err);
 void filters_deactivate(struct filters *fs, uint32_t queue);
 
+/*
+ * Keep the filters of a queue out of the FIB whether it is active or not: their
+ * frames go to queue 0. Unmuting can fail; they stay there then.
+ */
+void filters_mute(struct filters *fs, uint32_t queue);
+int filters_unmute(struct filters *fs, uint32_t queue, struct vmq_err *err);
+
 /* Valid until the filter is deleted. NULL: no such. */
 const struct filter *filters_by_id(const struct filters *fs, uint32_t id);
 const struct filter *filters_by_key(const struct filters *fs, const struct vmq_filter_key *key);

@@ -10,7 +10,7 @@
  * one or more pairs; a pair's tx belongs to one worker at a time. rx of a pair
  * can be called by several workers (the queue's own worker, and the switch in
  * others); port.h holds the pair's lock around it. open, pause, resume and
- * close are for the control thread.
+ * close are for the control thread, and so is quiet.
  *
  * Guest-visible memory never leaves the channel: tx_burst() copies a frame into
  * private memory once, and everything that is decided about it is decided there.
@@ -71,6 +71,12 @@ struct channel_config {
 	void (*event)(void *arg, const char *what, const char *detail);
 				/* "up", "stopping", "down", "lost" for `monitor`;
 				 * any thread; must not wait for the control thread */
+	/*
+	 * The guest wants no more frames (false), or wants them again (true). After
+	 * "no more" the answer is a call of `quiet`. Any thread; must not wait for
+	 * the control thread. NULL: there is nobody to ask.
+	 */
+	void (*wants)(void *arg, bool frames);
 	void	*arg;
 };
 
@@ -106,6 +112,12 @@ struct channel_ops {
 	void (*pause)(struct channel *ch);
 	void (*resume)(struct channel *ch);
 
+	/*
+	 * Nothing is held for the guest any more, and nothing comes through its rings
+	 * until it wants frames again. May be NULL for kinds that never ask.
+	 */
+	void (*quiet)(struct channel *ch);
+
 	/* @keep: the service restarts; leave a device that can be adopted. */
 	void (*close)(struct channel *ch, bool keep);
 };
@@ -125,7 +137,7 @@ extern const struct channel_ops *const channel_kinds[];
  * @out: the channel; NULL for the specification "none" (the VM has no channel
  *       yet: its frames are dropped as channel errors)
  * @spec: "KIND:ARGS"
- * @cfg: used during the call, except `event` and `arg`
+ * @cfg: used during the call, except `event`, `wants` and `arg`
  * @err: sentence; names the kinds there are if @spec names none of them
  *
  * Return: 0, -EINVAL bad specification, or what the kind says.

@@ -21,6 +21,12 @@
  * device spreads flows over all. Frames of a pair that the guest has not enabled
  * go to the first one that it has.
  *
+ * When the front end stops the guest's rings, its queue goes first: frames that
+ * the data path holds are delivered before the answer, because the answer is the
+ * promise that guest memory is not written any more. The thread asks the control
+ * plane for it (channel.h, `wants`), leaves the message where it is, and serves
+ * other channels until it is told that nothing is left (vhost_user_phase).
+ *
  * A guest that breaks the rules loses its connection, and nothing else happens:
  * the queue stays, frames for it are counted as channel errors, and the front
  * end may connect again.
@@ -78,6 +84,7 @@ int vhost_user_new(struct vhost_user **out, const struct channel_config *cfg,
 	vu->pairs = cfg->pairs;
 	vu->mtu = MIN(cfg->mtu, UINT16_MAX);
 	vu->event = cfg->event;
+	vu->wants = cfg->wants;
 	vu->arg = cfg->arg;
 	vu->listen_fd = vu->fd = -1;
 	if (cfg->mac) {
@@ -134,8 +141,14 @@ void vhost_user_reset(struct vhost_user *vu)
 	vu->log = (struct dirty_log){ 0 };
 	vu->protocol = 0;
 	vu->status = 0;
+	vu->moved = false;
+	vu->announce_left = 0;
 	store_relaxed(&vu->announce, 0);
 	store_relaxed(&vu->failed, false);
+	store_relaxed(&vu->expected, false);
+	/* Frames that have waited for this guest are to be dropped now. */
+	for (i = 0; i < vu->pairs; i++)
+		vhost_user_wake(vu, i);
 }
 
 /* "PATH[,server|client]" */
@@ -210,7 +223,9 @@ static struct vring *rx_substitute(struct vhost_user *vu)
 
 /*
  * A frame that finds no room in a substitute is dropped: that ring's kicks wake
- * another worker, and nobody would try again.
+ * another worker, and nobody would try again. Without any the frames wait while
+ * a front end is about to start its guest: those of one that was migrated here
+ * may come before it. More than a ring holds never wait.
  */
 static int rx_elsewhere(struct vhost_user *vu, const struct frame *f, int n,
 			struct channel_rx *res)
@@ -218,6 +233,8 @@ static int rx_elsewhere(struct vhost_user *vu, const struct frame *f, int n,
 	struct vring *r = rx_substitute(vu);
 	int settled = 0;
 
+	if (!r && load_relaxed(&vu->expected))
+		return 0;
 	if (!r) {
 		res->error += (uint32_t)n;
 		return n;
@@ -323,6 +340,11 @@ static void vhost_user_resume(struct channel *ch)
 	vhost_user_hold(container_of(ch, struct vhost_user, ch), false);
 }
 
+static void vhost_user_now_quiet(struct channel *ch)
+{
+	vhost_user_quiet(container_of(ch, struct vhost_user, ch));
+}
+
 const struct channel_ops channel_vhost_user = {
 	.kind = "vhost-user",
 	.usage = "vhost-user:PATH[,server|client]",
@@ -332,5 +354,6 @@ const struct channel_ops channel_vhost_user = {
 	.fd = vhost_user_fd,
 	.pause = vhost_user_pause,
 	.resume = vhost_user_resume,
+	.quiet = vhost_user_now_quiet,
 	.close = vhost_user_close,
 };

@@ -9,6 +9,7 @@
  *	vhost_user_msg.c	the table of messages, and those about the device
  *	vhost_user_ring.c	those about one ring
  *	vhost_user_mem.c	those about the guest's memory
+ *	vhost_user_move.c	how a guest comes, is stopped, and is announced
  *
  * All but the rings belongs to the vhost-user thread; other threads get in by
  * vhost_user_call(). Rings have locks of their own (vring.h).
@@ -146,6 +147,13 @@ struct vhost_user_pair {
 	int wake;		/* our own eventfd in it */
 };
 
+/* What the guest's queue does; its control plane follows (channel.h, `wants`). */
+enum vhost_user_phase {
+	VHOST_USER_RUNS,	/* frames come, or will when the guest is there */
+	VHOST_USER_STOPPING,	/* asked for an end; what is held is being delivered */
+	VHOST_USER_QUIET,	/* no frames come until a ring starts again */
+};
+
 struct vhost_user {
 	struct channel ch;
 	struct vhost_user *next;	/* on the thread's list */
@@ -159,6 +167,7 @@ struct vhost_user {
 	uint8_t	 mac[6];
 	bool	 has_mac;
 	void (*event)(void *arg, const char *what, const char *detail);
+	void (*wants)(void *arg, bool frames);
 	void	*arg;
 
 	/* Sockets. */
@@ -174,16 +183,23 @@ struct vhost_user {
 	uint32_t have;			/* bytes of it */
 	int	 fds[VHOST_USER_FDS];
 	int	 n_fds;
+	bool	 waiting;		/* it is whole, and waits for `quiet` */
 
 	/* What this connection agreed on. */
 	uint64_t protocol;
 	uint8_t	 status;
 	bool	 up;			/* the guest's first pair runs; told as an event */
+	enum vhost_user_phase phase;
+	bool	 moved;			/* it ran before, here or elsewhere: to be announced */
+	uint32_t announce_left;		/* rounds of announcements */
+	uint64_t announce_at;		/* the next */
 	struct guest_mem mem;
 	struct dirty_log log;
 
 	/* Shared with workers. */
 	bool	 failed;		/* a ring broke: the thread must look */
+	bool	 quiet;			/* the data path holds nothing: the thread must look */
+	bool	 expected;		/* connected, and has not run yet: frames wait for it */
 	bool	 paused;
 	uint64_t announce;		/* send a RARP for this address (mac_to_u48()) */
 	struct vhost_user_pair pair[VMQ_PAIRS_MAX];
@@ -212,14 +228,17 @@ void vhost_user_reset(struct vhost_user *vu);
  *
  * Descriptors that are kept are taken out of vu->fds; the caller closes the rest.
  *
- * Return: 0; -EPIPE the peer is gone; -errno the peer broke the protocol.
+ * Return: 0; VHOST_USER_WAIT nothing was done yet: call again when vu->quiet is
+ * set; -EPIPE the peer is gone; -errno the peer broke the protocol.
  */
+#define VHOST_USER_WAIT 1
 int vhost_user_handle(struct vhost_user *vu, struct vmq_err *err);
 
 /*
- * What does one message; in the table. Return: 0; positive: understood, not done;
- * -errno with a sentence: the message cannot be right. May write an answer to @m.
+ * What does one message; in the table. Return: 0; 1: understood, not done;
+ * VHOST_USER_LATER: call again when vu->quiet is set; -errno with a sentence: the message cannot be right. May write an answer to @m.
  */
+#define VHOST_USER_LATER 2
 typedef int vhost_user_handler(struct vhost_user *vu, struct vhost_user_msg *m,
 			       struct vmq_err *err);
 
@@ -236,13 +255,26 @@ void vhost_user_unlock_rings(struct vhost_user *vu);
 /* Stop a ring, and poll its kick descriptor no more. */
 void vhost_user_stop_ring(struct vhost_user *vu, uint32_t index);
 
-/* Tell "up" or "down" if it has changed. */
-void vhost_user_tell(struct vhost_user *vu, const char *detail);
 
 /* ---- vhost_user_mem.c ------------------------------------------------------ */
 
 vhost_user_handler vhost_user_set_mem_table, vhost_user_add_mem, vhost_user_rem_mem,
 	vhost_user_get_max_slots, vhost_user_set_log_base, vhost_user_set_log_fd;
+
+/* ---- vhost_user_move.c ----------------------------------------------------- */
+
+/* The guest is to get frames (again): a front end is there, or has started a ring. */
+void vhost_user_want_frames(struct vhost_user *vu);
+
+/* The guest's rings are about to stop. Return: its queue has stopped before. */
+bool vhost_user_quiesced(struct vhost_user *vu);
+
+/* Tell "up" or "down" if it has changed. */
+void vhost_user_tell(struct vhost_user *vu, const char *detail);
+
+/* Have a worker send the address to the switches, now and in some rounds to come. */
+#define VHOST_USER_ANNOUNCEMENTS 5
+void vhost_user_announce(struct vhost_user *vu, uint64_t now);
 
 /* ---- vhost_user_socket.c ------------------------------------------------------ */
 
@@ -252,7 +284,8 @@ int vhost_user_attach(struct vhost_user *vu, struct vmq_err *err);
 /* The opposite. No event is told afterwards. */
 void vhost_user_detach(struct vhost_user *vu);
 
-/* Any thread: a ring broke. */
+/* Any thread: a ring broke; the data path holds nothing for the guest any more. */
 void vhost_user_fail(struct vhost_user *vu);
+void vhost_user_quiet(struct vhost_user *vu);
 
 #endif /* VMQ_VHOST_USER_H */

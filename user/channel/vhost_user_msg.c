@@ -155,6 +155,8 @@ static int do_reset_device(struct vhost_user *vu, struct vhost_user_msg *m, stru
 {
 	int i;
 
+	if (rings_started(vu) && !vhost_user_quiesced(vu))
+		return VHOST_USER_LATER;
 	for (i = 0; i < 2 * vu->pairs; i++)
 		vhost_user_stop_ring(vu, (uint32_t)i);
 	return do_reset_owner(vu, m, err);
@@ -338,6 +340,8 @@ int vhost_user_handle(struct vhost_user *vu, struct vmq_err *err)
 		rc = h->fn(vu, &vu->msg, err);
 	if (rc < 0)
 		return vmq_err_prefix(err, "%s", h->name);
+	if (rc == VHOST_USER_LATER)
+		return VHOST_USER_WAIT;
 	if (h->reply) {
 		rc = answer(vu, h->reply == SIZE_ANY ? vu->msg.size : h->reply, err);
 	} else if (ack) {

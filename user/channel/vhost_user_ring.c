@@ -37,17 +37,6 @@ void vhost_user_unlock_rings(struct vhost_user *vu)
 		vring_unlock(&vu->ring[i]);
 }
 
-void vhost_user_tell(struct vhost_user *vu, const char *detail)
-{
-	bool up = load_relaxed(&vu->ring[0].ready) && vu->ring[1].started;
-
-	if (up == vu->up)
-		return;
-	vu->up = up;
-	if (vu->event)
-		vu->event(vu->arg, up ? "up" : "down", detail);
-}
-
 static void ring_drop_kick(struct vhost_user *vu, uint32_t index)
 {
 	struct vring *r = &vu->ring[index];
@@ -87,9 +76,10 @@ static int ring_try_start(struct vhost_user *vu, uint32_t index, struct vmq_err 
 	vring_unlock(r);
 	if (rc)
 		return vmq_err_prefix(err, "ring %u", index);
-	/* It ran before, here or elsewhere: tell the switches where it is now. */
-	if (index == 1 && r->base && vu->has_mac)
-		store_relaxed(&vu->announce, mac_to_u48(vu->mac));
+	/* The guest's first two rings: one of them begins at 0 by chance after 65,536 frames. */
+	if (index < 2 && r->base && vu->has_mac)
+		vu->moved = true;
+	vhost_user_want_frames(vu);
 	vhost_user_wake(vu, (int)index / 2);
 	vhost_user_tell(vu, vu->addr.sun_path);
 	return 0;
@@ -167,8 +157,9 @@ int vhost_user_get_vring_base(struct vhost_user *vu, struct vhost_user_msg *m, s
 
 	if (!r)
 		return -EINVAL;
-	if (vu->up && m->state.index < 2 && vu->event)
-		vu->event(vu->arg, "stopping", "by the front end");
+	/* The queue ends with the first of them. */
+	if (r->started && !vhost_user_quiesced(vu))
+		return VHOST_USER_LATER;
 	vhost_user_stop_ring(vu, m->state.index);
 	vhost_user_tell(vu, "stopped by the front end");
 	m->state.num = r->base;

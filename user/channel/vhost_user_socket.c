@@ -88,14 +88,31 @@ static void retry_in(struct vhost_user *vu, uint32_t ms)
 	vu->retry_at = now_ns() + ms * UINT64_C(1000000);
 }
 
+/* While a message waits nothing else is read; the end of the connection is seen. */
+static void set_waiting(struct vhost_user *vu, bool waiting)
+{
+	struct epoll_event ev = {
+		.events = waiting ? 0 : EPOLLIN, .data.u64 = event_data(vu, EVENT_CONNECTION),
+	};
+
+	if (vu->waiting == waiting)
+		return;
+	vu->waiting = waiting;
+	epoll_ctl(service.epfd, EPOLL_CTL_MOD, vu->fd, &ev);
+}
+
 /* @reason: what the front end did wrong; NULL: it has gone. */
 static void disconnect(struct vhost_user *vu, const char *reason)
 {
 	close(vu->fd);
 	vu->fd = -1;
 	vu->have = 0;
+	vu->waiting = false;
 	close_fds(vu);
 	vhost_user_reset(vu);
+	/* Nobody waits for the answer; the next front end starts it all again. */
+	if (vu->phase == VHOST_USER_STOPPING)
+		vu->phase = VHOST_USER_QUIET;
 	if (reason) {
 		log_warn("%s: the front end was cut off: %s", vu->addr.sun_path, reason);
 		vu->up = false;
@@ -114,6 +131,8 @@ static void connected(struct vhost_user *vu, int fd)
 	vu->have = 0;
 	vu->retry_at = 0;
 	vu->retry_ms = 0;
+	store_relaxed(&vu->expected, true);
+	vhost_user_want_frames(vu);
 	if (watch(vu, fd, EVENT_CONNECTION))
 		disconnect(vu, "cannot wait for its messages");
 	else
@@ -184,7 +203,20 @@ static int receive(struct vhost_user *vu, uint32_t want, struct vmq_err *err)
 	return 1;
 }
 
-/* Return: 1 a message was handled; 0 none is there as a whole; -errno. */
+/* Return: 1 it was handled; 0 it waits; -errno. */
+static int handle(struct vhost_user *vu, struct vmq_err *err)
+{
+	int rc = vhost_user_handle(vu, err);
+
+	set_waiting(vu, rc == VHOST_USER_WAIT);
+	if (vu->waiting)
+		return 0;
+	vu->have = 0;
+	close_fds(vu);
+	return rc ? rc : 1;
+}
+
+/* Return: 1 a message was handled; 0 none is there as a whole, or it waits; -errno. */
 static int one_message(struct vhost_user *vu, struct vmq_err *err)
 {
 	int rc;
@@ -198,24 +230,8 @@ static int one_message(struct vhost_user *vu, struct vmq_err *err)
 	rc = receive(vu, VHOST_USER_HEADER + vu->msg.size, err);
 	if (rc <= 0)
 		return rc;
-	rc = vhost_user_handle(vu, err);
-	vu->have = 0;
-	close_fds(vu);
-	return rc ? rc : 1;
+	return handle(vu, err);
 }
-
-static void on_connection(struct vhost_user *vu)
-{
-	struct vmq_err err = VMQ_ERR_INIT;
-	int i, rc = 1;
-
-	for (i = 0; i < MESSAGES && rc > 0; i++)
-		rc = one_message(vu, &err);
-	if (rc < 0)
-		disconnect(vu, rc == -EPIPE ? NULL : err.text);
-}
-
-/* ---- coming together -------------------------------------------------------------- */
 
 static bool has_gone(int fd)
 {
@@ -223,6 +239,31 @@ static bool has_gone(int fd)
 
 	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
+
+static void on_connection(struct vhost_user *vu)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+	int i, rc = 1;
+
+	if (vu->waiting)
+		rc = has_gone(vu->fd) ? -EPIPE : 0;
+	for (i = 0; i < MESSAGES && rc > 0; i++)
+		rc = one_message(vu, &err);
+	if (rc < 0)
+		disconnect(vu, rc == -EPIPE ? NULL : err.text);
+}
+
+/* The queue of a front end that waits has stopped: do what it wanted. */
+static void on_quiet(struct vhost_user *vu)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+	int rc = handle(vu, &err);
+
+	if (rc < 0)
+		disconnect(vu, rc == -EPIPE ? NULL : err.text);
+}
+
+/* ---- coming together -------------------------------------------------------------- */
 
 static void on_listen(struct vhost_user *vu)
 {
@@ -338,6 +379,12 @@ void vhost_user_fail(struct vhost_user *vu)
 	wake_thread();
 }
 
+void vhost_user_quiet(struct vhost_user *vu)
+{
+	store_release(&vu->quiet, true);
+	wake_thread();
+}
+
 static void on_failed(struct vhost_user *vu)
 {
 	char reason[VRING_REASON + 16] = "";
@@ -371,7 +418,7 @@ static void dispatch(uint64_t data)
 		on_connection(vu);
 }
 
-/* Look at all channels: failed rings, due connections. Return: ms to the next. */
+/* Look at all channels for what is due. Return: ms to the next. */
 static int look_round(void)
 {
 	uint64_t now = now_ns(), first = UINT64_MAX;
@@ -380,6 +427,12 @@ static int look_round(void)
 	for (vu = service.list; vu; vu = vu->next) {
 		if (load_acquire(&vu->failed))
 			on_failed(vu);
+		if (vu->waiting && load_acquire(&vu->quiet))
+			on_quiet(vu);
+		if (vu->announce_left && vu->announce_at <= now)
+			vhost_user_announce(vu, now);
+		if (vu->announce_left)
+			first = MIN(first, vu->announce_at);
 		if (vu->retry_at && vu->retry_at <= now)
 			try_connect(vu);
 		if (vu->retry_at)
@@ -494,6 +547,7 @@ static void thread_remove(struct vhost_user *vu)
 		at = &(*at)->next;
 	*at = vu->next;
 	vu->event = NULL;
+	vu->wants = NULL;
 	if (vu->fd >= 0)
 		disconnect(vu, NULL);
 }

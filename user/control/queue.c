@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "control/balance.h"
 #include "control/events.h"
+#include "control/guest.h"
 #include "control/rss.h"
 #include "control/teardown.h"
 
@@ -286,6 +287,7 @@ static int open_channel(struct queue *q, bool adopt, struct channel **ch, struct
 		.mtu = MIN(s->dev.mtu, carries),
 		.adopt = adopt,
 		.event = channel_event,
+		.wants = guest_wants,
 		.arg = q,
 	};
 	struct vmq_err why = VMQ_ERR_INIT;

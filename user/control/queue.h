@@ -54,6 +54,9 @@ struct queue {
 	bool	 settling;	/* frames may still read the RSS half that was left */
 	bool	 busy;		/* `op` is under way */
 	bool	 doomed;	/* its client left: delete when `op` is over */
+	uint32_t guest_asks;	/* any thread; odd: the guest wants no frames (control/guest.h) */
+	uint32_t guest_seen;	/* the last that was followed */
+	bool	 stopped;	/* the filters are muted for it */
 	struct operation op;
 	struct request **waiting;	/* requests that come back when it is over */
 	uint32_t n_waiting;

@@ -28,6 +28,7 @@
 #include "control/balance.h"
 #include "control/device.h"
 #include "control/events.h"
+#include "control/guest.h"
 #include "control/queue.h"
 
 #define TX_FRAMES 1024u		/* per RX queue, for what guests send */
@@ -192,6 +193,11 @@ static void on_event(struct service *s)
 	events_dispatch(s);
 }
 
+static void on_guest(struct service *s)
+{
+	guest_dispatch(s);
+}
+
 static void on_balance(struct service *s)
 {
 	balance_look(s);
@@ -247,7 +253,11 @@ static int open_loop(struct service *s, struct vmq_err *err)
 	if (!rc)
 		rc = watch_fd(s, s->signal_fd, on_signal, err);
 	if (!rc)
+		rc = guest_open(s, err);
+	if (!rc)
 		rc = watch_fd(s, s->event_fd[0], on_event, err);
+	if (!rc)
+		rc = watch_fd(s, s->guest_fd, on_guest, err);
 	return rc;
 }
 
@@ -331,7 +341,7 @@ int service_open(struct service **out, const struct service_config *cfg, struct 
 	if (!s)
 		return vmq_err_sys(err, -ENOMEM, "cannot make the service");
 	s->cfg = *cfg;
-	s->epoll_fd = s->signal_fd = s->event_fd[0] = s->event_fd[1] = -1;
+	s->epoll_fd = s->signal_fd = s->event_fd[0] = s->event_fd[1] = s->guest_fd = -1;
 	s->started_ns = now_ns();
 
 	if (mkdir(cfg->attach.run_dir, 0755) < 0 && errno != EEXIST) {
@@ -419,6 +429,7 @@ void service_close(struct service *s)
 	if (s->attachment)
 		attach_close(s->attachment, !keep);
 	events_close(s);
+	guest_close(s);
 	if (s->signal_fd >= 0)
 		close(s->signal_fd);
 	if (s->epoll_fd >= 0)

@@ -69,6 +69,7 @@ struct service {
 
 	int epoll_fd, signal_fd;
 	int event_fd[2];		/* pipe: channel events from any thread */
+	int guest_fd;			/* eventfd: a guest wants frames, or no more */
 	bool stop, gone;
 	bool restoring;			/* stations follow when all filters are back */
 };

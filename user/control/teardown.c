@@ -23,6 +23,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "control/guest.h"
 
 static void queue_wait(struct queue *q, struct request *r)
 {
@@ -107,6 +108,7 @@ static void queue_release(struct queue *q, bool keep)
 
 	queue_slots_give(q, 0);
 	port_close(q->port, keep);
+	filters_unmute(s->filters, q->id, NULL);	/* it has none, but its id is reused */
 	for (i = 0; i < q->rec.n_macs; i++)
 		service_address_del(s, q->rec.mac[i], q->rec.rule);
 	if (!keep)
@@ -136,6 +138,8 @@ static void operation_finish(struct queue *q)
 	if (freed) {
 		free(q->channel_lost);
 		free(q);
+	} else if (!q->doomed) {
+		guest_follow(q);
 	}
 	resume_requests(s, waiting, n);
 	if (!freed && q->doomed && !q->busy)
@@ -206,6 +210,17 @@ void queue_narrow(struct queue *q, uint16_t width, void (*done)(struct queue *q,
 		  void *arg)
 {
 	operation_begin(q, false, width, NARROW_TIMEOUT_MS, done, arg);
+}
+
+/*
+ * The guest's rings have buffers, or it was stopped with full ones and cannot give
+ * any: then a migration waits for nothing until the deadline.
+ */
+#define QUIESCE_TIMEOUT_MS 100
+
+void queue_quiesce(struct queue *q, void (*done)(struct queue *q, void *arg))
+{
+	operation_begin(q, false, 0, QUIESCE_TIMEOUT_MS, done, NULL);
 }
 
 /* ---- clear ------------------------------------------------------------- */

@@ -24,6 +24,8 @@ void queue_flush(struct queue *q, void (*done)(struct queue *q, void *arg), void
  */
 void queue_narrow(struct queue *q, uint16_t width, void (*done)(struct queue *q, void *arg),
 		  void *arg);
+/* Barrier and drain of a queue whose guest has stopped; it is out of the FIB. */
+void queue_quiesce(struct queue *q, void (*done)(struct queue *q, void *arg));
 /* RSS parameters were left that frames under way may read: until a barrier. */
 void queue_settle(struct queue *q);
 

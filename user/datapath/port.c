@@ -482,6 +482,12 @@ void port_set_paused(struct port *p, bool paused)
 		ch->ops->pause(ch);
 }
 
+void port_quiet(struct port *p)
+{
+	if (p->channel && p->channel->ops->quiet)
+		p->channel->ops->quiet(p->channel);
+}
+
 /* ---- counters --------------------------------------------------------------------- */
 
 static void port_sum_pair(const struct pair *pair, struct port_stats *out)

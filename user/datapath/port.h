@@ -97,6 +97,8 @@ int port_set_width(struct port *p, uint16_t width, const uint16_t *slot, uint16_
 uint16_t port_pairs(const struct port *p);	/* that there are, receiving or not */
 void port_set_policy(struct port *p, uint16_t rule, bool trust);
 void port_set_max_frame(struct port *p, uint32_t max_frame);
+/* The answer to a channel that wanted no more frames (channel.h, `quiet`). */
+void port_quiet(struct port *p);
 /* The VM is paused: nothing is delivered or taken; rings fill up. */
 void port_set_paused(struct port *p, bool paused);
 
