@@ -399,6 +399,15 @@ err_free:
 
 /* ---- complete ---------------------------------------------------------- */
 
+uint32_t queue_slots_used(const struct service *s)
+{
+	uint32_t slot, n = 0;
+
+	for (slot = 0; slot < s->cfg.attach.slots; slot++)
+		n += s->slot_used[slot];
+	return n;
+}
+
 int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err)
 {
 	struct service *s = q->service;
@@ -415,8 +424,9 @@ int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err)
 	if (q->n_slots == n)
 		return 0;
 	queue_slots_give(q, before);
-	return vmq_err(err, -ENOBUFS, "no socket slots are left for queue %s: give it fewer pairs, or free other "
-		       "queues", q->rec.name);
+	return vmq_err(err, -ENOBUFS, "queue %s needs %u of the adapter's %u pairs (--pairs), but %u are "
+		       "free: give it or others fewer", q->rec.name, n, s->cfg.attach.slots,
+		       s->cfg.attach.slots - queue_slots_used(s) + q->n_slots);
 }
 
 static void add_slot(struct queue *q, uint16_t slot, struct vmq_slot_stats *sum)

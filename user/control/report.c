@@ -182,9 +182,11 @@ static uint32_t frames_free(struct service *s)
 /* The full set of what the adapter can do, whether in use or not (R-22, O-1). */
 static json_t *capabilities(void)
 {
-	return json_pack("{s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:s, s:s}", "queues_max",
-			 VMQ_QUEUES_MAX, "filters_max", VMQ_FILTERS_MAX, "macs_per_queue",
-			 VMQ_MACS_MAX, "vlan_filtering", 1, "any_vlan", 1, "drop_filters", 1,
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:s, s:s}",
+			 "queues_max", VMQ_QUEUES_MAX, "pairs_max", VMQ_SLOTS_MAX,
+			 "pairs_per_queue", VMQ_PAIRS_MAX, "rss_entries_max", VMQ_RSS_ENTRIES_MAX,
+			 "filters_max", VMQ_FILTERS_MAX, "macs_per_queue", VMQ_MACS_MAX,
+			 "asymmetric_pairs", 1, "entry_moves", 1, "vlan_filtering", 1, "any_vlan", 1, "drop_filters", 1,
 			 "dynamic_affinity", 1, "lookahead_split", 0, "tests", "equal", "headers",
 			 "mac");
 }
@@ -218,6 +220,8 @@ json_t *report_show(struct service *s, const struct actor *who)
 	json_object_set_new(a, "poll_us", json_integer(dp->poll_us));
 	json_object_set_new(a, "queues", json_pack("{s:i, s:i}", "used", (int)s->n_queues, "max",
 						   (int)s->cfg.attach.queues));
+	json_object_set_new(a, "pairs", json_pack("{s:i, s:i}", "used", (int)queue_slots_used(s),
+						  "max", (int)s->cfg.attach.slots));
 	json_object_set_new(a, "filters", json_pack("{s:i, s:i}", "used",
 						    (int)filters_count(s->filters), "max",
 						    VMQ_FILTERS_MAX));

@@ -12,6 +12,7 @@ void queue_enter(struct queue *q, enum queue_state state);	/* announces a change
 /* Socket slots for so many pairs; give back all but so many. */
 int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err);
 void queue_slots_give(struct queue *q, uint16_t keep);
+uint32_t queue_slots_used(const struct service *s);	/* of all queues */
 /* What all slots have counted so far, those given up included. */
 void queue_slot_stats(struct queue *q, struct vmq_slot_stats *sum);
 uint32_t queue_ring(const struct queue *q);

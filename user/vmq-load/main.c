@@ -25,7 +25,7 @@
 #define RUN_DIR "/run/vmq"
 
 struct options {
-	const char *name, *run_dir, *pin_dir, *mode, *tags, *cpus, *queues, *frames, *chunk,
+	const char *name, *run_dir, *pin_dir, *mode, *tags, *cpus, *queues, *pairs, *frames, *chunk,
 		   *poll_us, *place, *balance_ms;
 	bool balance, unload, keep, verbose, version, help;
 };
@@ -41,6 +41,7 @@ static const struct opt option_table[] = {
 	O("tags", 't', tags, "HOW", "where VLAN tags are: auto, frame or kfunc (default auto)"),
 	O("cpus", 'c', cpus, "LIST", "CPUs of the workers, one each (default: all)"),
 	O("queues", 'q', queues, "N", "most queues at a time (default 64)"),
+	O("pairs", 0, pairs, "N", "most queue pairs of all queues together (default 4096)"),
 	O("frames", 0, frames, "N", "receive buffers per RX queue (default: by --queues)"),
 	O("chunk", 0, chunk, "BYTES", "2048 or 4096 (default: by the MTU)"),
 	O("poll-us", 0, poll_us, "N", "poll through gaps between frames shorter than N us (default 50)"),
@@ -144,6 +145,7 @@ static int configure(const struct options *o, const char *ifname, struct service
 			.pin_dir = o->pin_dir ? o->pin_dir : PIN_DIR,
 			.run_dir = o->run_dir ? o->run_dir : RUN_DIR,
 			.queues = 64,
+			.slots = VMQ_SLOTS_MAX,
 			.lost = service_discard_channel,
 		},
 		.poll_us = POLL_US,
@@ -157,11 +159,15 @@ static int configure(const struct options *o, const char *ifname, struct service
 	    (rc = parse_enum(o->tags, "tags", tags, &tag, err)) ||
 	    (rc = parse_enum(o->place, "place", places, &place, err)) ||
 	    (rc = parse_u32(o->queues, "--queues", 1, VMQ_QUEUES_MAX, &c->attach.queues, err)) ||
+	    (rc = parse_u32(o->pairs, "--pairs", 1, VMQ_SLOTS_MAX, &c->attach.slots, err)) ||
 	    (rc = parse_u32(o->frames, "--frames", 64, 1 << 20, &c->frames, err)) ||
 	    (rc = parse_u32(o->chunk, "--chunk", 2048, 4096, &c->chunk, err)) ||
 	    (rc = parse_u32(o->poll_us, "--poll-us", 0, 1000000, &c->poll_us, err)) ||
 	    (rc = parse_u32(o->balance_ms, "--balance-ms", 100, 60000, &c->balance_ms, err)))
 		return rc;
+	if (c->attach.slots < c->attach.queues)
+		return vmq_err(err, -EINVAL, "--pairs %u: each of %u queues (--queues) needs one",
+			       c->attach.slots, c->attach.queues);
 	if (o->balance_ms && !o->balance)
 		return vmq_err(err, -EINVAL, "--balance-ms without --balance");
 	if (o->balance && !o->balance_ms)
@@ -170,7 +176,6 @@ static int configure(const struct options *o, const char *ifname, struct service
 		return vmq_err(err, -EINVAL, "--chunk %u: choose 2048 or 4096", c->chunk);
 	c->attach.mode = mode;
 	c->attach.tags = tag;
-	c->attach.slots = VMQ_SLOTS_MAX;
 	c->place = place == 0;
 	c->n_cpus = o->cpus ? parse_cpus(o->cpus, c->cpu, ARRAY_SIZE(c->cpu), err)
 			    : all_cpus(c->cpu, ARRAY_SIZE(c->cpu));
