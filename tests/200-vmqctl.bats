@@ -123,6 +123,9 @@ canned()
 	run -2 ctl rss set q --on --off
 	run -2 ctl rss set q --table 0,x
 	[[ $output == *"CPU in the table"* ]]
+	# what comes back says nothing of how it went
+	run -1 --separate-stderr ctl -j rss move q 3=1 --from 0
+	jq -e '.params == {"moves": [{"name": "q", "entry": 3, "cpu": 1, "from": 0}]}' <<<"$output"
 	run -2 ctl rss move q 3
 	[[ $output == *"a move is ENTRY=CPU, not '3'"* ]]
 	run -2 ctl rss move q 3=x
@@ -357,7 +360,7 @@ options()
 
 @test "manual and completion know every command and option" {
 	[ "$(commands | wc -l)" -eq 25 ]
-	[ "$(options | wc -l)" -eq 26 ]
+	[ "$(options | wc -l)" -eq 27 ]
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmqctl.8")
 	while read -r words; do
 		grep -q "^\.B.*$words" <<<"$page" || { echo "no '$words' in vmqctl.8" >&2; false; }

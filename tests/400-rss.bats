@@ -73,15 +73,23 @@ delivered()
 	ctl queue show "$1" -j | jq --argjson p "$2" ".queue.pair_list[\$p].${3:-delivered}"
 }
 
+# settled QUEUE N: N frames in all have matched, and nothing is under way. A frame that
+# was sent is counted when the kernel's receive side has come to it.
+settled()
+{
+	stat_reaches "$1" matched "$2" && at_rest "$1"
+}
+
 # send_and_count QUEUE CPU ARG...: how many of the frames the pair serving CPU got
 send_and_count()
 {
-	local queue=$1 pair before
+	local queue=$1 pair before matched
 	pair=$(pair_on "$1" "$2")
 	before=$(delivered "$queue" "$pair")
+	matched=$(stat_of "$queue" matched)
 	shift 2
-	send_frames --dst $M1 "$@" >/dev/null
-	wait_until 5 at_rest "$queue"
+	matched=$((matched + $(send_frames --dst $M1 "$@" | jq .sent)))
+	wait_until 5 settled "$queue" $matched
 	echo $(($(delivered "$queue" "$pair") - before))
 }
 
@@ -129,6 +137,7 @@ send_and_count()
 	send_frames --dst $M1 --udp 32 --count 6400 --rate 30000
 	finish_recv vm1
 	[ "$(jq .streams <<<"$output")" -eq 32 ]
+	wait_until 5 settled vm1 6400
 	# 200 frames a flow: whole flows only
 	[ $(($(delivered vm1 0) % 200)) -eq 0 ]
 	[ $(($(delivered vm1 0) + $(delivered vm1 1))) -eq 6400 ]
@@ -210,7 +219,7 @@ send_and_count()
 	[ "$(rss_of vm1 '[.pairs, .table]')" = '[2,[0,1]]' ]
 	ctl queue resume vm1
 	ctl queue set vm1 --pairs 1 --cpu 0
-	wait_until 5 at_rest vm1
+	wait_until 5 settled vm1 40
 	[ "$(stat_of vm1 delivered)" -eq 40 ]
 }
 
@@ -335,6 +344,35 @@ moves()
 	run -2 ctl rss move vm1 0=9
 }
 
+@test "D-7 a move is made where the entry is; from elsewhere it is not accepted" {
+	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	ctl rss set vm1 --table 0,1,0,1
+	run -4 ctl rss move vm1 0=1 --from 1
+	[[ $output == *"queue vm1: what was to be moved from CPU 1 is on CPU 0 now"* ]]
+	ctl rss move vm1 0=1 2=1 --from 0
+	[ "$(rss_of vm1 .table)" = '[1,1,1,1]' ]
+	# of two who evacuate CPU 1 the second comes too late; a group is refused whole
+	ctl rss move vm1 0=0 1=0 --from 1
+	run -4 ctl rss move vm1 0=0 3=0 --from 1
+	[ "$(rss_of vm1 .table)" = '[0,0,1,1]' ]
+	moves '[{"name":"vm1","entry":2,"cpu":0,"from":1},{"name":"vm1","entry":2,"cpu":1,"from":0}]'
+	[ "$output" = "ok ok" ]				# one after the other
+	moves '[{"name":"vm1","entry":2,"cpu":0,"from":0},{"name":"vm1","entry":3,"cpu":0,"from":1}]'
+	[ "$output" = "EBUSY EBUSY" ]
+	moves '[{"name":"vm1","entry":0,"cpu":0,"from":0}]'
+	[ "$output" = ok ]				# it is there already
+	moves '[{"name":"vm1","entry":"default","cpu":1,"from":1},{"name":"vm1","entry":"primary","cpu":1,"from":1}]'
+	[ "$output" = "EBUSY EBUSY" ]
+	[ "$(rss_of vm1 '[.table, .default, .primary]')" = '[[0,0,1,1],0,0]' ]
+	# what is wrong for good comes first
+	moves '[{"name":"vm1","entry":9,"cpu":0,"from":1}]'
+	[ "$output" = EINVAL ]
+	moves '[{"name":"vm1","entry":0,"cpu":0,"from":"x"}]'
+	[ "$output" = EINVAL ]
+	moves '[{"name":"vm1","entry":0,"cpu":9,"from":1}]'
+	[ "$output" = EBUSY ]				# before the target is looked at
+}
+
 @test "D-11 D-12 a group is made as a whole, or not at all, and judged by where it leads" {
 	add_vm vm1 $M1 --pairs 1 --cpu 0
 	ctl rss set vm1 --on --table 0,0
@@ -379,25 +417,31 @@ moves()
 	[ $took -lt $((500000 * SLOW)) ]
 }
 
+# answered PAIR N: so many frames of the guest were sent by it
+answered()
+{
+	[ "$(delivered vm1 "$1" tx_frames)" -eq "$2" ]
+}
+
 @test "Q-13 what the guest answers on a flow is completed by the pair that flow came on" {
 	add_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --key $PARITY --table 0,1
 	# even flow: CPU 0; the TAP remembers which of its queues a flow came on
 	send_frames --dst $M1 --udp 1 --count 1
-	wait_until 5 at_rest vm1
+	wait_until 5 settled vm1 1
 	pair=$(pair_on vm1 0)
 	[ "$(delivered vm1 "$pair")" -eq 1 ]
 	before=$(delivered vm1 "$pair" tx_frames)
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst $WIRE_MAC --udp 1 --count 20
-	[ "$(delivered vm1 "$pair" tx_frames)" -eq $((before + 20)) ]
+	wait_until 5 answered "$pair" $((before + 20))
 	# the entry moves, and with the flow's next frame its answers do
 	ctl rss move vm1 0=1
 	send_frames --dst $M1 --udp 1 --count 1
-	wait_until 5 at_rest vm1
+	wait_until 5 settled vm1 2
 	pair=$(pair_on vm1 1)
 	before=$(delivered vm1 "$pair" tx_frames)
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst $WIRE_MAC --udp 1 --count 20
-	[ "$(delivered vm1 "$pair" tx_frames)" -eq $((before + 20)) ]
+	wait_until 5 answered "$pair" $((before + 20))
 }
 
 @test "Q-5 a queue is deleted with RSS on; its id serves another at once" {
@@ -505,6 +549,7 @@ load_vms()
 	start_recv vm1 vm1 eth0 --count 400 --timeout 10 --seq
 	send_frames --dst $M1 --udp 4 --count 400
 	finish_recv vm1
+	wait_until 5 settled vm1 400
 	[ "$(delivered vm1 0)" -eq 200 ]
 	[ "$(delivered vm1 1)" -eq 200 ]
 	# a restart, and an end without one, find the TAP as it was made

@@ -6,6 +6,10 @@
  * and may wait some milliseconds for frames under way. rss.move changes single
  * entries and never waits. Consecutive moves of one queue are a group: all done
  * or none, with one outcome, judged by the state that the whole group leads to.
+ *
+ * In NDIS a move runs on the CPU that the entry is on, and one that meets it
+ * elsewhere is not accepted: of two who move the same entry, the second finds out
+ * that his picture is old. Here the caller may say where he thinks it is.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -225,7 +229,7 @@ void rss_set(void *service, struct request *r)
 
 const struct param rss_move_params[] = {
 	PARAM("moves", PARAM_OBJECTS, true,
-	      "each with name, entry (a number, default or primary) and cpu"),
+	      "each with name, entry (a number, default or primary), cpu and perhaps from"),
 	PARAM_END,
 };
 
@@ -248,11 +252,18 @@ static uint16_t *find_entry(const json_t *entry, struct vmq_queue_record *next)
 	return NULL;
 }
 
-static int read_move(const json_t *move, struct vmq_queue_record *next, struct vmq_err *err)
+static bool is_cpu(const json_t *v)
+{
+	return json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) < UINT16_MAX;
+}
+
+/* @stale: set where an entry is not on the CPU that the caller knows (D-7). */
+static int read_move(const json_t *move, struct vmq_queue_record *next, struct vmq_err *stale,
+		     struct vmq_err *err)
 {
 	const json_t *entry = json_object_get(move, "entry"), *cpu = json_object_get(move, "cpu");
+	const json_t *from = json_object_get(move, "from");
 	uint16_t *at = find_entry(entry, next);
-	json_int_t n = json_integer_value(cpu);
 
 	if (!at && json_is_integer(entry))
 		return vmq_err(err, -EINVAL, "the table of queue %s has entries 0 to %u, no %lld",
@@ -260,9 +271,14 @@ static int read_move(const json_t *move, struct vmq_queue_record *next, struct v
 			       (long long)json_integer_value(entry));
 	if (!at)
 		return vmq_err(err, -EINVAL, "entry must be a number, default or primary");
-	if (!json_is_integer(cpu) || n < 0 || n >= UINT16_MAX)
-		return vmq_err(err, -EINVAL, "cpu must be the number of a CPU");
-	*at = n;
+	if (!is_cpu(cpu) || (from && !is_cpu(from)))
+		return vmq_err(err, -EINVAL, "%s must be the number of a CPU",
+			       is_cpu(cpu) ? "from" : "cpu");
+	if (from && json_integer_value(from) != *at)
+		vmq_err(stale, -EBUSY, "queue %s: what was to be moved from CPU %d is on CPU %u now; "
+			"look again with 'vmqctl rss show %s'", next->name,
+			(int)json_integer_value(from), *at, next->name);
+	*at = (uint16_t)json_integer_value(cpu);
 	if (at == &next->rss_primary)
 		next->flags |= VMQ_QUEUE_F_PLACED;
 	return 0;
@@ -273,6 +289,7 @@ static int move_group(struct service *s, const struct request *r, const json_t *
 		      size_t first, size_t last, struct vmq_err *err)
 {
 	const char *name = json_string_value(json_object_get(json_array_get(moves, first), "name"));
+	struct vmq_err stale = VMQ_ERR_INIT;
 	struct actor who = actor_of(r);
 	struct vmq_queue_record next;
 	struct queue *q;
@@ -286,7 +303,7 @@ static int move_group(struct service *s, const struct request *r, const json_t *
 	rc = queue_may_change(q, &who, err);
 	next = q->rec;
 	for (; first < last && !rc; first++)
-		rc = read_move(json_array_get(moves, first), &next, err);
+		rc = read_move(json_array_get(moves, first), &next, &stale, err);
 	if (rc)
 		return rc;
 	if (!port_has_rings(q->port))
@@ -294,6 +311,8 @@ static int move_group(struct service *s, const struct request *r, const json_t *
 			       state_name(q->state));
 	if (q->busy)
 		return vmq_err(err, -EBUSY, "queue %s is being changed", q->rec.name);
+	if (stale.code)
+		return vmq_err(err, stale.code, "%s", stale.text);
 	if (!memcmp(&next, &q->rec, sizeof(next)))
 		return 0;
 	rc = queue_rss_check(q, &next, err);

@@ -124,7 +124,7 @@ static int rss_set(struct ctl *c, int n, char **word)
 static int add_move(struct ctl *c, json_t *moves, const char *queue, const char *word)
 {
 	size_t len = strcspn(word, "=");
-	json_t *entry;
+	json_t *entry, *move;
 	uint64_t n = 0, cpu;
 	char name[16];
 	int rc;
@@ -143,9 +143,9 @@ static int add_move(struct ctl *c, json_t *moves, const char *queue, const char 
 	} else {
 		entry = json_string(name);
 	}
-	json_array_append_new(moves, json_pack("{s:s, s:o, s:i}", "name", queue, "entry", entry,
-					       "cpu", (int)cpu));
-	return 0;
+	move = json_pack("{s:s, s:o, s:i}", "name", queue, "entry", entry, "cpu", (int)cpu);
+	json_array_append_new(moves, move);
+	return put_number(c, move, "from", c->opt.from);
 }
 
 /* All moves of a queue are one group and share their outcome. */
@@ -194,10 +194,15 @@ static const struct opt set_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, 0, NULL },
 };
 
+static const struct opt move_options[] = {
+	{ "from", 0, OPT_STRING, "CPU", OPTION(from), "only if that is where they are now" },
+	{ NULL, 0, OPT_FLAG, NULL, 0, NULL },
+};
+
 const struct command rss_commands[] = {
 	{ "rss", "show", "NAME", 1, 1, NULL, rss_show, "how a queue's flows are spread over CPUs" },
 	{ "rss", "set", "NAME", 1, 1, set_options, rss_set, "change it" },
-	{ "rss", "move", "NAME ENTRY=CPU...", 2, -1, NULL, rss_move,
+	{ "rss", "move", "NAME ENTRY=CPU...", 2, -1, move_options, rss_move,
 	  "move entries of its table, 'default' or 'primary'" },
 	{ .noun = NULL },
 };
