@@ -30,10 +30,10 @@ ping_pong()
 	fi
 }
 
-latency_vmq() { tap_up_vmq; ping_pong; }
-latency_sleep() { tap_up_vmq --poll-us 0; ping_pong; }
-latency_poll() { tap_up_vmq --poll-us 100000; ping_pong; }
-latency_bridge() { tap_up_bridge; ping_pong; }
+latency_vmq() { guest_up_vmq; ping_pong; }
+latency_sleep() { guest_up_vmq --poll-us 0; ping_pong; }
+latency_poll() { guest_up_vmq --poll-us 100000; ping_pong; }
+latency_bridge() { guest_up_bridge; ping_pong; }
 
 bench_latency()
 {

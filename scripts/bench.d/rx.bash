@@ -62,23 +62,13 @@ rx_bare()
 rx_testpmd()
 {
 	local time
-	command -v dpdk-testpmd >/dev/null || { echo "skip: no dpdk-testpmd (package dpdk-dev)"; return; }
 	[ "$queues" -eq 1 ] || { echo "skip: has one socket per RX queue"; return; }
-	mkfifo "$tmp/in"
-	exec 9<>"$tmp/in"
-	"${rt[@]}" stdbuf -oL dpdk-testpmd -l $gen_cpu,$use_cpu --no-huge --no-pci --no-telemetry -m 512 \
-		--vdev net_af_xdp0,iface=$iface,start_queue=0,queue_count=1 -- -i \
-		--forward-mode=rxonly --total-num-mbufs=16384 <"$tmp/in" >"$tmp/receiver" 2>&1 &
-	pid=$!
-	echo start >&9
-	within 10 grep -q 'packets/burst' "$tmp/receiver" ||
-		die "dpdk-testpmd did not start: $(tail -n 3 "$tmp/receiver")"
+	testpmd_up -- -i --forward-mode=rxonly --total-num-mbufs=16384 || return 0
 	time=$(generate) || return 1
 	printf '%s\n' stop quit >&9
-	wait "$pid"
+	within 10 gone "$pid" || { echo "skip: dpdk-testpmd did not end in 10 s"; return; }
 	pid=
 	exec 9>&-
-	rm "$tmp/in"
 	per_second "$(awk '/RX-packets:/ { print $2; exit }' "$tmp/receiver")" "$time"
 }
 

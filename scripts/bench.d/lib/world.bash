@@ -24,13 +24,26 @@ wire_up()
 	ip -n wire link set wire0 up
 }
 
+gone()
+{
+	! kill -0 "$1" 2>/dev/null
+}
+
+# end_of NAME: of the process whose id is in the variable NAME, if any
+end_of()
+{
+	local -n process=$1
+	[ -n "$process" ] || return 0
+	kill "$process" 2>/dev/null
+	within 5 gone "$process" || kill -KILL "$process"
+	wait "$process" 2>/dev/null
+	process=
+}
+
 wire_down()
 {
-	if [ -n "$pid" ]; then
-		kill "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-		pid=
-	fi
+	end_of guest
+	end_of pid
 	ip link del $iface 2>/dev/null
 	ip link del br0 2>/dev/null
 	ip netns del wire
@@ -41,7 +54,8 @@ wire_down()
 gen=()
 gen_ns=wire
 
-# generate: the load; its seconds to stdout
+# The load; its seconds to stdout.
+load=generate
 generate()
 {
 	ip netns exec "$gen_ns" "${rt[@]}" "$prog/live-gen" --cpu $gen_cpu \
@@ -56,12 +70,13 @@ per_second()
 # rate COUNTER_CMD...: frames per second that the counter counts under the load
 rate()
 {
-	local before after now time
+	local before after now time tries=100
 	before=$("$@") || return 1
-	time=$(generate) || return 1
+	time=$("$load") || return 1
 	# What lies in rings is not counted until it is taken: wait for rest.
 	now=$("$@")
 	until [ "$now" = "${after-}" ]; do
+		((tries--)) || die "frames come without end"
 		after=$now
 		sleep 0.05
 		now=$("$@")
@@ -83,6 +98,27 @@ rate_of()
 	wait "$pid"
 	pid=
 	per_second "$(tail -n 1 "$tmp/receiver" | jq .frames)" "$time"
+}
+
+# testpmd_up OPTION...: dpdk-testpmd from $iface on; 9 is its standard input then.
+# If that fails: a reason to stdout, and 1. Only the forwarding thread gets
+# real-time priority: the main thread waits for others by spinning.
+testpmd_up()
+{
+	local task
+	command -v dpdk-testpmd >/dev/null || { echo "skip: no dpdk-testpmd (package dpdk-dev)"; return 1; }
+	mkfifo "$tmp/in"
+	exec 9<>"$tmp/in"
+	rm "$tmp/in"
+	stdbuf -oL dpdk-testpmd -l $gen_cpu,$use_cpu --no-huge --no-pci --no-telemetry -m 512 \
+		--vdev net_af_xdp0,iface=$iface,start_queue=0,queue_count=1 "$@" <&9 >"$tmp/receiver" 2>&1 &
+	pid=$!
+	echo start >&9
+	within 20 grep -q 'packets/burst' "$tmp/receiver" ||
+		{ echo "skip: dpdk-testpmd did not start in 20 s"; return 1; }
+	[ ${#rt[@]} -eq 0 ] || for task in /proc/$pid/task/*; do
+		[ "$(<"$task/comm")" != rte-worker-$use_cpu ] || chrt -f -p 10 "${task##*/}"
+	done
 }
 
 # load_up [OPTION]...: the service on $iface
@@ -119,7 +155,7 @@ rx_packets()
 	ip -n "$1" -s -j link show "$2" | jq '.[0].stats64.rx.packets'
 }
 
-tap_up_vmq()
+guest_up_vmq()
 {
 	load_up "$@"
 	queue_add vm $mac tap:eth0,netns=vm
@@ -138,7 +174,7 @@ on_use_cpu()
 	done
 }
 
-tap_up_bridge()
+guest_up_bridge()
 {
 	ip link add br0 type bridge
 	ip link set br0 up
@@ -153,7 +189,7 @@ tap_up_bridge()
 	ip netns exec wire "$prog/frame-send" --iface wire0 --src $wire_mac >/dev/null
 }
 
-tap_up_macvlan()
+guest_up_macvlan()
 {
 	ip link add link $iface name eth0 netns vm address $mac type macvlan mode bridge
 	ip -n vm link set eth0 up
