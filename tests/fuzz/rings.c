@@ -37,7 +37,7 @@ struct choice {
 static const uint64_t feature_of[8] = {
 	1ull << VIRTIO_F_VERSION_1, 1ull << VIRTIO_NET_F_MRG_RXBUF,
 	1ull << RING_F_INDIRECT_DESC, 1ull << RING_F_EVENT_IDX, 1ull << VIRTIO_NET_F_CSUM,
-	0, 0, 0,
+	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6, 0, 0,
 };
 
 static struct guest_mem mem;

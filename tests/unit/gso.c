@@ -8,7 +8,7 @@
  * at every length, under the sanitizers too.
  */
 #include "common/csum.h"
-#include "datapath/gso.h"
+#include "common/gso.h"
 #include "unit.h"
 
 #define PAYLOAD	5000u

@@ -141,7 +141,7 @@ static bool all_counted(const struct port_stats *s, uint64_t flooded)
 	return s->tx_frames == s->tx_wire + s->tx_local - flooded + s->tx_spoofed + s->tx_vlan +
 	       s->tx_link_local +
 	       s->tx_malformed + s->tx_too_long + s->tx_bad_header + s->tx_bad_csum +
-	       s->tx_disabled + s->tx_no_buffer + s->tx_wire_error;
+	       s->tx_bad_gso + s->tx_disabled + s->tx_no_buffer + s->tx_wire_error;
 }
 
 /* Send, wait until the frame is counted and its batch is over. */
@@ -252,6 +252,7 @@ static void test_faults(void)
 	} faults[] = {
 		{ CHANNEL_BAD_HEADER, COUNTER(tx_bad_header), "a bad header" },
 		{ CHANNEL_BAD_CSUM, COUNTER(tx_bad_csum), "a checksum outside of the frame" },
+		{ CHANNEL_BAD_GSO, COUNTER(tx_bad_gso), "a frame that cannot be cut" },
 		{ CHANNEL_TOO_LONG, COUNTER(tx_too_long), "a frame that was cut" },
 		{ CHANNEL_DISABLED, COUNTER(tx_disabled), "a ring that is not enabled" },
 	};

@@ -70,7 +70,9 @@ static void test_negotiation(void)
 	is_int(f->in.u64, FEATURES | BIT64(RING_F_EVENT_IDX) | BIT64(VIRTIO_NET_F_CSUM) |
 	       BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_MTU) | BIT64(VIRTIO_NET_F_STATUS) |
 	       BIT64(VIRTIO_NET_F_MQ) | BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) |
-	       BIT64(VIRTIO_F_ANY_LAYOUT) | BIT64(VHOST_USER_F_LOG_ALL),
+	       BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6) |
+	       BIT64(VIRTIO_NET_F_HOST_ECN) | BIT64(VIRTIO_F_ANY_LAYOUT) |
+	       BIT64(VHOST_USER_F_LOG_ALL),
 	       "features: what a device of two pairs offers");
 	ok(front_ask(f, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0) && f->in.u64 == PROTOCOL,
 	   "features: protocol features");

@@ -5,6 +5,8 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
+#include <linux/if_ether.h>
+
 #include "vring_rig.h"
 
 /* ---- towards the guest --------------------------------------------------------- */
@@ -243,6 +245,113 @@ static void test_tx(void)
 	is_int(buf[0].len, 60, "tx: begins after ten bytes");
 }
 
+/* ---- segmentation ---------------------------------------------------------------- */
+
+#define TCP_AT		(ETH_HLEN + 20)		/* behind IPv4 */
+#define PAYLOAD_AT	(TCP_AT + 20)
+
+/* A joined frame of TCP over IPv4 in the guest. Return: offset of the virtio header. */
+static uint32_t put_joined(uint32_t at, uint32_t payload, uint16_t mss)
+{
+	static const uint8_t eth[ETH_HLEN] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0 };
+	struct virtio_net_hdr hdr = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.gso_size = mss,
+		.csum_start = TCP_AT,
+		.csum_offset = 16,
+	};
+	uint32_t ip_len = PAYLOAD_AT - ETH_HLEN + payload;
+	uint8_t *p = g.mem + at + HDR;
+
+	memset(g.mem + at, 0, HDR + PAYLOAD_AT);
+	memcpy(g.mem + at, &hdr, sizeof(hdr));
+	memcpy(p, eth, sizeof(eth));
+	p[ETH_HLEN] = 0x45;
+	p[ETH_HLEN + 2] = (uint8_t)(ip_len >> 8);
+	p[ETH_HLEN + 3] = (uint8_t)ip_len;
+	p[ETH_HLEN + 8] = 64;
+	p[ETH_HLEN + 9] = 6;
+	p[TCP_AT + 12] = 5 << 4;
+	p[TCP_AT + 13] = 0x18;		/* PSH, ACK */
+	pattern(p + PAYLOAD_AT, payload, 0);
+	return at;
+}
+
+/* Segment @i of such a frame is in out[@at]: sequence number, length, payload. */
+static bool is_segment(uint32_t at, uint32_t i, uint32_t len, uint16_t mss)
+{
+	const uint8_t *p = out[at];
+	uint8_t want[4096];
+
+	pattern(want, sizeof(want), 0);
+	return !buf[at].fault && buf[at].len == PAYLOAD_AT + len &&
+	       p[TCP_AT + 6] == (uint8_t)(i * mss >> 8) && p[TCP_AT + 7] == (uint8_t)(i * mss) &&
+	       !memcmp(p + PAYLOAD_AT, want + i * mss, len);
+}
+
+static void test_segments(void)
+{
+	const uint64_t tso = BASIC | F(VIRTIO_NET_F_CSUM) | F(VIRTIO_NET_F_HOST_TSO4);
+	struct virtio_net_hdr *hdr = (void *)(g.mem + slot(0));
+	uint32_t len = HDR + PAYLOAD_AT + 3000;
+
+	begin(tso, NUM, 0);
+	driver_give(&d, put_joined(slot(0), 3000, 1400), len, 0);
+	driver_give(&d, put_frame(slot(2), 60, 1), HDR + 60, 0);
+	is_int(take(8), 4, "tso: a joined frame becomes three, and one follows");
+	ok(is_segment(0, 0, 1400, 1400) && is_segment(1, 1, 1400, 1400) &&
+	   is_segment(2, 2, 200, 1400), "tso: the segments are right");
+	ok(!(out[0][TCP_AT + 13] & 8) && out[2][TCP_AT + 13] & 8, "tso: the last one has PSH");
+	is_int(buf[3].len, 60, "tso: what follows is itself");
+
+	driver_give(&d, slot(0), len, 0);
+	driver_give(&d, slot(2), HDR + 60, 0);
+	is_int(take(2), 2, "tso: a batch that is shorter than the segments");
+	is_int((uint16_t)(d.used->idx - d.avail->idx), (uint16_t)-1,
+	       "tso: the guest has its buffer back");
+	memset(g.mem + slot(0), 0xff, len);
+	ok(take(2) == 2 && is_segment(0, 2, 200, 1400) && buf[1].len == 60,
+	   "M-7 tso: the rest comes next, whatever the guest did to its memory meanwhile");
+
+	driver_give(&d, put_joined(slot(0), 3000, 1400), len, 0);
+	take(1);
+	vring_stop(&r);
+	ok(take(8) == 2 && is_segment(1, 2, 200, 1400), "tso: also when the ring was stopped");
+	is_int(take(8), 0, "tso: and then nothing");
+
+	begin(tso, NUM, 0);
+	driver_give(&d, put_joined(slot(0), 3000, 1400), len, 0);
+	take(1);
+	vring_hold(&r, true);
+	is_int(take(8), 0, "L-2 tso: a paused VM's segments wait");
+	vring_hold(&r, false);
+	is_int(take(8), 2, "L-2 tso: for its end");
+
+	put_joined(slot(0), 3000, 0);
+	driver_give(&d, slot(0), len, 0);
+	ok(take(8) == 1 && buf[0].fault == CHANNEL_BAD_GSO, "M-8 tso: segments of no bytes");
+	put_joined(slot(0), 3000, 1400);
+	driver_give(&d, slot(0), HDR + PAYLOAD_AT - 1, 0);
+	ok(take(8) == 1 && buf[0].fault == CHANNEL_BAD_GSO, "M-8 tso: half a TCP header");
+	hdr->gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+	driver_give(&d, slot(0), len, 0);
+	ok(take(8) == 1 && buf[0].fault == CHANNEL_BAD_HEADER,
+	   "M-8 tso: a kind that was not agreed on");
+	hdr->gso_type = VIRTIO_NET_HDR_GSO_UDP;
+	driver_give(&d, slot(0), len, 0);
+	ok(take(8) == 1 && buf[0].fault == CHANNEL_BAD_HEADER, "M-8 tso: fragments of UDP");
+	put_joined(slot(0), 3000, 2000);
+	driver_give(&d, slot(0), len, 0);
+	ok(take(8) == 1 && buf[0].fault == CHANNEL_TOO_LONG,
+	   "M-8 tso: segments that no buffer holds");
+	put_joined(slot(0), 66000, 1400);
+	driver_give(&d, slot(0), HDR + PAYLOAD_AT + 66000, 0);
+	ok(take(8) == 1 && buf[0].fault == CHANNEL_TOO_LONG,
+	   "M-8 tso: more than an IP packet has");
+	ok(!vring_reason(&r) && d.used->idx == d.avail->idx, "tso: none of that breaks the ring");
+}
+
 /* ---- indices ------------------------------------------------------------------- */
 
 static void test_wrap(void)
@@ -401,6 +510,7 @@ int main(void)
 	test_rx();
 	test_rx_room();
 	test_tx();
+	test_segments();
 	test_wrap();
 	test_events();
 	test_log();

@@ -40,6 +40,7 @@ enum channel_fault {
 	CHANNEL_FINE,
 	CHANNEL_BAD_HEADER,	/* cut, or asks for what was not agreed on */
 	CHANNEL_BAD_CSUM,	/* the checksum to complete is outside of the frame */
+	CHANNEL_BAD_GSO,	/* cannot be cut into segments as it says */
 	CHANNEL_TOO_LONG,	/* for the room */
 	CHANNEL_DISABLED,	/* the guest has not enabled the ring */
 };

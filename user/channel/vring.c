@@ -22,6 +22,11 @@
  * far as it is long. Empty buffers are refused, so that the work for a frame is
  * bounded by its length.
  *
+ * Segmentation (HOST_TSO). A joined frame is copied, used up, and cut in private
+ * memory (common/gso.h), so what the guest does with it meanwhile is no matter. Its
+ * segments may outlast the batch, even the ring: they are the guest's frames as soon
+ * as they are copied.
+ *
  * Buffers are used in the order in which they were made available, and all that
  * were taken are used up at the end of a batch. So the used index in guest memory
  * says where a successor must begin, and nothing is ever in flight between two
@@ -33,6 +38,7 @@
 #include <linux/virtio_net.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,8 +48,11 @@
 #include "common/csum.h"
 #include "common/util.h"
 
+#define JOINED_MAX	(65535 + 14 + 2 * 4)	/* an IP packet and two tags */
 #define INDIRECT_MAX	1024	/* descriptors of an indirect table; QEMU's limit too */
 
+#define TSO		(UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4 | \
+			 UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6)
 #define HAS(r, bit)	((r)->features & (UINT64_C(1) << (bit)))
 
 /* Guest memory is little-endian; one load each, never repeated. */
@@ -79,7 +88,9 @@ void vring_reset(struct vring *r)
 	r->num = 0;
 	r->base = 0;
 	r->have_addr = r->log_used = r->enabled = false;
-	r->started = r->broken = false;
+	r->started = r->broken = r->cutting = false;
+	free(r->joined);
+	r->joined = NULL;
 	store_relaxed(&r->ready, false);
 }
 
@@ -171,6 +182,11 @@ int vring_start(struct vring *r, struct vmq_err *err)
 
 	if (rc)
 		return rc;
+	if (r->features & TSO && !r->joined) {
+		r->joined = malloc(JOINED_MAX);
+		if (!r->joined)
+			return vmq_err_sys(err, -ENOMEM, "no memory to cut its frames in");
+	}
 	r->last_avail = r->avail_idx = r->base;
 	r->used_new = 0;
 	r->signalled_valid = false;
@@ -650,15 +666,56 @@ static int64_t tx_copy(struct vring *r, struct chain *c, uint8_t *to, uint32_t w
 static enum channel_fault tx_accept(const struct vring *r, const struct virtio_net_hdr *hdr,
 				    struct frame_buf *buf)
 {
-	if (hdr->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		return CHANNEL_BAD_HEADER;
 	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || !HAS(r, VIRTIO_NET_F_CSUM))
 		return CHANNEL_FINE;
 	return csum_complete(buf->data, buf->len, le16toh(hdr->csum_start),
 			     le16toh(hdr->csum_offset)) ? CHANNEL_BAD_CSUM : CHANNEL_FINE;
 }
 
-/* A frame into @buf. Return: what is wrong with it (enum channel_fault), or -EPROTO. */
+/* A joined frame into private memory. Return: 0, and r->cutting; a fault; -EPROTO. */
+static int tx_take_joined(struct vring *r, struct chain *c, const struct virtio_net_hdr *hdr)
+{
+	uint8_t type = hdr->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+	uint8_t beyond;
+	int64_t n, more;
+
+	if (!(type == VIRTIO_NET_HDR_GSO_TCPV4 && HAS(r, VIRTIO_NET_F_HOST_TSO4)) &&
+	    !(type == VIRTIO_NET_HDR_GSO_TCPV6 && HAS(r, VIRTIO_NET_F_HOST_TSO6)))
+		return CHANNEL_BAD_HEADER;
+	n = tx_copy(r, c, r->joined, JOINED_MAX);
+	if (n < 0)
+		return (int)n;
+	more = n == JOINED_MAX ? tx_copy(r, c, &beyond, 1) : 0;
+	if (more)
+		return more < 0 ? (int)more : CHANNEL_TOO_LONG;
+	if (gso_begin(&r->gso, r->joined, (uint32_t)n, type, le16toh(hdr->gso_size)))
+		return CHANNEL_BAD_GSO;
+	r->cutting = true;
+	return 0;
+}
+
+/* As many segments as there is room for. */
+static void tx_cut(struct tx_batch *b)
+{
+	struct vring *r = b->r;
+
+	while (r->cutting && b->taken < b->n) {
+		struct frame_buf *buf = &b->buf[b->taken];
+		int n = gso_next(&r->gso, buf->data, buf->room);
+
+		r->cutting = n > 0;
+		if (!n)
+			break;
+		buf->len = n < 0 ? 0 : (uint32_t)n;
+		buf->fault = n < 0 ? CHANNEL_TOO_LONG : CHANNEL_FINE;
+		b->taken++;
+	}
+}
+
+/*
+ * A frame into @buf, or r->cutting. Return: what is wrong with it (enum
+ * channel_fault), or -EPROTO.
+ */
 static int tx_take(struct vring *r, struct chain *c, struct frame_buf *buf)
 {
 	struct virtio_net_hdr_mrg_rxbuf hdr = { 0 };
@@ -672,6 +729,8 @@ static int tx_take(struct vring *r, struct chain *c, struct frame_buf *buf)
 	n = tx_copy(r, c, (uint8_t *)&hdr, hdr_len);
 	if (n < (int64_t)hdr_len)
 		return n < 0 ? (int)n : CHANNEL_BAD_HEADER;
+	if (hdr.hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		return tx_take_joined(r, c, &hdr.hdr);
 	n = tx_copy(r, c, buf->data, buf->room);
 	if (n < 0)
 		return (int)n;
@@ -706,8 +765,11 @@ static int tx_batch(void *arg)
 		rc = tx_take(r, &c, &b->buf[b->taken]);
 		if (rc < 0)
 			return rc;
-		b->buf[b->taken++].fault = (enum channel_fault)rc;
 		used_put(r, head, 0);
+		if (r->cutting)
+			tx_cut(b);
+		else
+			b->buf[b->taken++].fault = (enum channel_fault)rc;
 	}
 	used_publish(r);
 	return 1;
@@ -719,6 +781,8 @@ enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *
 	enum vring_verdict v = VRING_OFF;
 
 	vring_lock(r);
+	if (!r->held)
+		tx_cut(&b);
 	if (r->held)
 		v = VRING_HELD;
 	else if (r->started && !r->broken)

@@ -22,6 +22,7 @@
 #include "channel/channel.h"
 #include "channel/dirty_log.h"
 #include "channel/guest_mem.h"
+#include "common/gso.h"
 
 /*
  * The layout in guest memory (virtio 1.2, 2.7), little-endian. linux/virtio_ring.h
@@ -93,6 +94,9 @@ struct vring {
 	bool	 started;
 	bool	 broken;
 	bool	 held;		/* the VM is paused */
+	bool	 cutting;	/* segments of @joined are left: `gso` */
+	struct gso gso;
+	uint8_t	 *joined;	/* private copy of a frame to cut; NULL: not agreed on */
 	bool	 ready;		/* started, enabled, whole; also read without the lock */
 	char	 reason[VRING_REASON];
 };
@@ -163,7 +167,9 @@ enum vring_verdict vring_rx(struct vring *r, const struct frame *f, int n,
  * @n: frames wanted
  * @taken: out: frames in @buf
  *
- * A frame that is no use has its fault in @buf. So have all frames of a ring that is
+ * A frame that the guest leaves to us to cut is copied as a whole and then becomes
+ * several, which need not fit one batch: the rest comes first in the next, also if
+ * the ring was stopped in between. A frame that is no use has its fault in @buf. So have all frames of a ring that is
  * started but not enabled.
  */
 enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *taken);

@@ -44,6 +44,7 @@ const struct stat_desc port_stat_table[] = {
 	STAT(port_stats, tx_too_long, NULL, "dropped: longer than the device or a buffer takes"),
 	STAT(port_stats, tx_bad_header, NULL, "dropped: virtio header cut, or not as agreed on"),
 	STAT(port_stats, tx_bad_csum, NULL, "dropped: checksum to complete is outside of it"),
+	STAT(port_stats, tx_bad_gso, NULL, "dropped: cannot be cut as its virtio header says"),
 	STAT(port_stats, tx_disabled, NULL, "dropped: from a ring that is not enabled"),
 	STAT(port_stats, tx_no_buffer, NULL, "dropped: no free transmit buffer"),
 	STAT(port_stats, tx_wire_error, NULL, "dropped: the device did not take the frame"),

@@ -45,6 +45,7 @@ struct port_stats {
 	uint64_t tx_too_long;
 	uint64_t tx_bad_header;
 	uint64_t tx_bad_csum;
+	uint64_t tx_bad_gso;
 	uint64_t tx_disabled;
 	uint64_t tx_no_buffer;
 	uint64_t tx_wire_error;

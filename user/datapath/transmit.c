@@ -73,6 +73,7 @@ static uint64_t *transmit_fault(struct port_stats *st, enum channel_fault fault)
 	static const size_t at[] = {
 		[CHANNEL_BAD_HEADER] = offsetof(struct port_stats, tx_bad_header),
 		[CHANNEL_BAD_CSUM] = offsetof(struct port_stats, tx_bad_csum),
+		[CHANNEL_BAD_GSO] = offsetof(struct port_stats, tx_bad_gso),
 		[CHANNEL_TOO_LONG] = offsetof(struct port_stats, tx_too_long),
 		[CHANNEL_DISABLED] = offsetof(struct port_stats, tx_disabled),
 	};

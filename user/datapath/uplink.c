@@ -39,7 +39,7 @@
 
 #include "common/csum.h"
 #include "common/util.h"
-#include "datapath/gso.h"
+#include "common/gso.h"
 #include "datapath/switch.h"
 #include "datapath/uplink.h"
 #include "uplink.skel.h"

@@ -4,7 +4,7 @@
  *
  * What the kernel does in tcp_gso_segment() and __udp_gso_segment() when a
  * device cannot, done here for frames that the uplink's packet socket gives to
- * a guest. Each segment is a copy of the headers with the fields changed that
+ * a guest, and for those that a guest leaves to us to cut. Each segment is a copy of the headers with the fields changed that
  * differ, plus its share of the payload; its checksums are computed afresh, so
  * that nothing depends on the state they had in the joined frame.
  *
@@ -20,10 +20,10 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "common/gso.h"
 #include "common/util.h"
-#include "datapath/frame.h"
-#include "datapath/gso.h"
 
+#define TAG_LEN		4
 #define TAGS_MAX	3	/* tags to step over in search of the IP header */
 #define TCP_FLAGS	13	/* offset of the flag byte in a TCP header */
 #define TCP_CWR		0x80
@@ -135,10 +135,10 @@ int gso_begin(struct gso *g, const uint8_t *data, uint32_t len, uint8_t type, ui
 		return -EINVAL;
 	type3 = get16(data + 12);
 	for (int i = 0; i < TAGS_MAX && (type3 == ETH_P_8021Q || type3 == ETH_P_8021AD); i++) {
-		if (len - g->l3 < VLAN_HLEN)
+		if (len - g->l3 < TAG_LEN)
 			return -EINVAL;
 		type3 = get16(data + g->l3 + 2);
-		g->l3 += VLAN_HLEN;
+		g->l3 += TAG_LEN;
 	}
 
 	g->udp = type == VIRTIO_NET_HDR_GSO_UDP_L4;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * gso.h - what a packet socket hands over that no wire would carry
+ * gso.h - what a packet socket or a guest hands over that no wire would carry
  *
  * The kernel joins segments of a stream on receive (GRO) and leaves checksums
  * of frames that never met a wire half done. A packet socket with
