@@ -219,6 +219,7 @@ static int run_receive(struct front *f, struct guest *g, const struct options *o
 	if (count == MAP_FAILED)
 		return fail("cannot map --count");
 	offer(f, 0, &head, ENTRIES);
+	*count = 0;
 	puts("ready");
 	fflush(stdout);
 	while (!stop) {
