@@ -1,0 +1,249 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# A guest of QEMU is moved between two hosts while a stream of numbered datagrams is
+# echoed by it and a TCP transfer goes to it. Two hosts are two namespaces, joined by a
+# bridge in namespace `wire`, where the other end of both is. The same with QEMU's tap
+# and a Linux bridge on each host is the measure. VMQ_MOVES: how often (scripts/migrate).
+
+load lib/vmq
+
+MAC=52:54:00:00:00:01
+GUEST=${VMQ_GUEST:-$VMQ_BUILD/guest}
+ADDR=192.0.2.11
+PEER=192.0.2.254
+MOVES=${VMQ_MOVES:-2}
+T=$BATS_FILE_TMPDIR
+
+setup_file()
+{
+	vmq_setup_file
+}
+
+teardown_file()
+{
+	[ ! -e "$T/table" ] || sed 's/^/# /' "$T/table" >&3
+	vmq_teardown_file
+}
+
+setup()
+{
+	[ -e "$GUEST/initrd" ] ||
+		skip "no guest: ${VMQ_NO_GUEST:-tests/qemu/make-guest $GUEST makes it}"
+	T=$BATS_TEST_TMPDIR
+}
+
+teardown()
+{
+	vmq_teardown
+}
+
+# ---- two hosts ------------------------------------------------------------------
+
+# make_bridge: namespace `wire` with the bridge that joins hosts, and the peer's address
+make_bridge()
+{
+	[ -e /run/netns/wire ] || ip netns add wire
+	ip -n wire link add br0 address 02:00:00:00:00:01 type bridge
+	ip -n wire addr add $PEER/24 dev br0
+	quiet br0 wire
+}
+
+# vmq_hosts: host a is vmq0 here, host b is vmq1 in namespace `b`
+vmq_hosts()
+{
+	make_wire 1
+	make_bridge
+	ip netns add b
+	ip link add vmq1 netns b type veth peer name wire1 netns wire
+	quiet vmq1 b
+	quiet wire1 wire
+	ip -n wire link set wire0 master br0
+	ip -n wire link set wire1 master br0
+	start_load --tags frame
+	# `ip netns exec` gives it a /sys of its own, without a BPF file system.
+	# shellcheck disable=SC2016
+	ip netns exec b sh -c 'mount -t bpf bpf /sys/fs/bpf && exec "$@"' load "$VMQ_BUILD/vmq-load" vmq1 \
+		--tags frame >"$T/load-b.log" 2>&1 </dev/null 3>&- &
+	remember $! loadb
+	wait_until 10 ctl -i vmq1 show
+	on a queue add vm1 --mac $MAC --channel "vhost-user:$T/a.sock"
+	on b queue add vm1 --mac $MAC --channel "vhost-user:$T/b.sock"
+}
+
+# on HOST ARG...: vmqctl there
+on()
+{
+	local name=vmq0
+	[ "$1" = a ] || name=vmq1
+	shift
+	ctl -i $name "$@"
+}
+
+# tap_hosts: each a namespace with a bridge of an uplink and a tap
+tap_hosts()
+{
+	local host
+	make_bridge
+	for host in a b; do
+		ip netns add $host
+		ip link add uplink netns $host type veth peer name wire$host netns wire
+		quiet wire$host wire
+		ip -n wire link set wire$host master br0
+		ip -n $host link add bridge0 type bridge
+		ip -n $host tuntap add t0 mode tap
+		ip -n $host link set uplink master bridge0
+		ip -n $host link set t0 master bridge0
+		for dev in uplink t0 bridge0; do quiet $dev $host; done
+	done
+}
+
+# ---- the guest --------------------------------------------------------------------
+
+# net_of HOST: options of QEMU; BACKEND says which
+net_of()
+{
+	if [ "$BACKEND" = tap ]; then
+		echo "-netdev tap,id=n0,ifname=t0,script=no,downscript=no,vhost=off"
+	else
+		echo "-chardev socket,id=c0,path=$T/$1.sock -netdev vhost-user,id=n0,chardev=c0"
+	fi
+}
+
+# start_vm HOST [ARG...]: QEMU there, its monitor at $T/HOST.in and $T/HOST.mon
+start_vm()
+{
+	local host=$1 in=()
+	shift
+	[ "$BACKEND" = vmq ] || in=(ip netns exec "$host")
+	rm -f "$T/$host.in"
+	mkfifo "$T/$host.in"
+	# shellcheck disable=SC2046
+	"${in[@]}" qemu-system-x86_64 -accel tcg -cpu max -m 128 -smp 1 -nodefaults -nographic \
+		-object memory-backend-memfd,id=ram,size=128M,share=on -machine pc,memory-backend=ram \
+		-kernel "$GUEST/vmlinuz" -initrd "$GUEST/initrd" -append "console=ttyS0 panic=-1 quiet \
+vmq.addr=$ADDR/24 vmq.peer=$PEER vmq.echo=7 vmq.recv=9000" \
+		-serial "file:$T/$host.log" -monitor stdio $(net_of "$host") \
+		-device "virtio-net-pci,netdev=n0,mac=$MAC,romfile=,vectors=0${ANNOUNCE:+,guest_announce=$ANNOUNCE}" \
+		"$@" <>"$T/$host.in" >"$T/$host.mon" 2>&1 3>&- &
+	remember $! "vm-$host"
+}
+
+# mon HOST COMMAND: to QEMU's monitor
+mon()
+{
+	echo "$2" >"$T/$1.in"
+}
+
+# says FILE TEXT
+says()
+{
+	grep -q "$2" "$1" || { tail -n 5 "$1"; return 1; }
+}
+
+# reachable: the guest answers
+reachable()
+{
+	in_ns wire ping -q -c 1 -W 1 $ADDR
+}
+
+# move FROM TO: the monitor is blocked while it migrates, so what follows comes after
+move()
+{
+	rm -f "$T/mig.sock"
+	start_vm "$2" -incoming "unix:$T/mig.sock"
+	wait_until 60 test -S "$T/mig.sock"
+	mon "$1" "migrate unix:$T/mig.sock"
+	mon "$1" "info migrate"
+	mon "$1" "info status"
+	wait_until 120 says "$T/$1.mon" "VM status: paused (postmigrate)"
+	says "$T/$1.mon" "Migration status: completed"
+	sed -n 's/^downtime: \([0-9]*\).*/\1/p' "$T/$1.mon" | tail -n 1 >>"$T/downtime"
+	mon "$1" quit
+	wait_until 20 gone "$(<"$T/pid-vm-$1")"
+	rm -f "$T/pid-vm-$1"
+	wait_until 60 reachable
+}
+
+# ---- the load -----------------------------------------------------------------------
+
+start_streams()
+{
+	ip netns exec wire "$PROG/udp-gap" --to $ADDR --port 7 --rate 200 >"$T/gap" 2>&1 3>&- &
+	remember $! gap
+	# A transfer that goes on until the file `enough` is there.
+	# shellcheck disable=SC2016
+	ip netns exec wire sh -c '
+		while [ ! -e "$1/enough" ]; do head -c 16384 /dev/urandom; busybox usleep 50000; done |
+			tee "$1/data" | busybox nc '$ADDR' 9000' transfer "$T" >/dev/null 2>&1 </dev/null 3>&- &
+	remember $! transfer
+}
+
+stop_streams()
+{
+	touch "$T/enough"
+	wait_until 120 gone "$(<"$T/pid-transfer")"
+	rm -f "$T/pid-transfer"
+	reap gap
+	cat "$T/gap"
+}
+
+# migrate_all NAME: boot on a, move MOVES times, check the transfer, note a line
+migrate_all()
+{
+	local from=a to=b i
+	start_vm a
+	wait_until 120 says "$T/a.log" "guest: ready"
+	start_streams
+	wait_until 10 test -s "$T/data"
+	for ((i = 0; i < MOVES; i++)); do
+		move $from $to
+		i_from=$from from=$to to=$i_from
+	done
+	stop_streams
+	wait_until 60 says "$T/$from.log" "guest: received"
+	says "$T/$from.log" "guest: received $(sha1sum <"$T/data" | cut -d ' ' -f 1)"
+	jq -r --arg name "$1" --arg down "$(sort -n "$T/downtime" | tail -n 1)" --arg moves "$MOVES" \
+		--arg bytes "$(stat -c %s "$T/data")" \
+		'"\($name): \($moves) moves, \(.lost) of \(.sent) datagrams lost, \(.doubled) twice, " +
+		"longest gap \(.gap_ms) ms, downtime by QEMU up to \($down) ms, \($bytes) bytes by TCP"' \
+		"$T/gap" | tee -a "$BATS_FILE_TMPDIR/table"
+	report "$(tail -n 1 "$BATS_FILE_TMPDIR/table")"
+}
+
+# nothing_lost HOST: all that came to its queue was delivered (in flight: none)
+nothing_lost()
+{
+	local line
+	line=$(on "$1" stats -j | jq -c '.queues[] | select(.name == "vm1") | .stats')
+	echo "$1: $line"
+	jq -e '.in_flight == 0 and .matched == .delivered and .matched > 0' <<<"$line" >/dev/null
+}
+
+@test "QEMU's tap and a Linux bridge: the measure" {
+	BACKEND=tap
+	tap_hosts
+	migrate_all "tap and bridge"
+}
+
+@test "a guest is moved, announces itself, and no frame of its queues is lost (L-3, L-4)" {
+	BACKEND=vmq
+	vmq_hosts
+	ip netns exec wire tcpdump -l -n -i br0 rarp >"$T/rarp" 2>/dev/null 3>&- &
+	remember $! tcpdump
+	migrate_all "vmq"
+	nothing_lost a
+	nothing_lost b
+	# ours: a guest with GUEST_ANNOUNCE gets none from QEMU
+	[ "$(wc -l <"$T/rarp")" -ge "$MOVES" ]
+	# what a guest returned was its own: nothing it sent was refused
+	on a stats -j | jq -e '.queues[0].stats.tx_dropped // {} | add // 0 == 0'
+}
+
+@test "a guest that cannot announce itself is moved (SEND_RARP)" {
+	BACKEND=vmq ANNOUNCE=off
+	vmq_hosts
+	migrate_all "vmq, without GUEST_ANNOUNCE"
+	nothing_lost a
+	nothing_lost b
+}
