@@ -7,14 +7,11 @@
 # and a Linux bridge on each host is the measure. VMQ_MOVES: how often (scripts/migrate).
 
 load lib/vmq
+load lib/hosts
 
-MAC=52:54:00:00:00:01
 GUEST=${VMQ_GUEST:-$VMQ_BUILD/guest}
 ADDR=192.0.2.11
-PEER=192.0.2.254
 MOVES=${VMQ_MOVES:-2}
-T=$BATS_FILE_TMPDIR
-
 setup_file()
 {
 	vmq_setup_file
@@ -22,7 +19,7 @@ setup_file()
 
 teardown_file()
 {
-	[ ! -e "$T/table" ] || sed 's/^/# /' "$T/table" >&3
+	[ ! -e "$BATS_FILE_TMPDIR/table" ] || sed 's/^/# /' "$BATS_FILE_TMPDIR/table" >&3
 	vmq_teardown_file
 }
 
@@ -38,47 +35,7 @@ teardown()
 	vmq_teardown
 }
 
-# ---- two hosts ------------------------------------------------------------------
-
-# make_bridge: namespace `wire` with the bridge that joins hosts, and the peer's address
-make_bridge()
-{
-	[ -e /run/netns/wire ] || ip netns add wire
-	ip -n wire link add br0 address 02:00:00:00:00:01 type bridge
-	ip -n wire addr add $PEER/24 dev br0
-	quiet br0 wire
-}
-
-# vmq_hosts: host a is vmq0 here, host b is vmq1 in namespace `b`
-vmq_hosts()
-{
-	make_wire 1
-	make_bridge
-	ip netns add b
-	ip link add vmq1 netns b type veth peer name wire1 netns wire
-	quiet vmq1 b
-	quiet wire1 wire
-	ip -n wire link set wire0 master br0
-	ip -n wire link set wire1 master br0
-	start_load --tags frame
-	# `ip netns exec` gives it a /sys of its own, without a BPF file system.
-	# shellcheck disable=SC2016
-	ip netns exec b sh -c 'mount -t bpf bpf /sys/fs/bpf && exec "$@"' load "$VMQ_BUILD/vmq-load" vmq1 \
-		--tags frame >"$T/load-b.log" 2>&1 </dev/null 3>&- &
-	remember $! loadb
-	wait_until 10 ctl -i vmq1 show
-	on a queue add vm1 --mac $MAC --channel "vhost-user:$T/a.sock"
-	on b queue add vm1 --mac $MAC --channel "vhost-user:$T/b.sock"
-}
-
-# on HOST ARG...: vmqctl there
-on()
-{
-	local name=vmq0
-	[ "$1" = a ] || name=vmq1
-	shift
-	ctl -i $name "$@"
-}
+# ---- hosts and the guest ------------------------------------------------------------
 
 # tap_hosts: each a namespace with a bridge of an uplink and a tap
 tap_hosts()
@@ -97,8 +54,6 @@ tap_hosts()
 		for dev in uplink t0 bridge0; do quiet $dev $host; done
 	done
 }
-
-# ---- the guest --------------------------------------------------------------------
 
 # net_of HOST: options of QEMU; BACKEND says which
 net_of()
@@ -211,15 +166,6 @@ migrate_all()
 	report "$(tail -n 1 "$BATS_FILE_TMPDIR/table")"
 }
 
-# nothing_lost HOST: all that came to its queue was delivered (in flight: none)
-nothing_lost()
-{
-	local line
-	line=$(on "$1" stats -j | jq -c '.queues[] | select(.name == "vm1") | .stats')
-	echo "$1: $line"
-	jq -e '.in_flight == 0 and .matched == .delivered and .matched > 0' <<<"$line" >/dev/null
-}
-
 @test "QEMU's tap and a Linux bridge: the measure" {
 	BACKEND=tap
 	tap_hosts
@@ -232,8 +178,8 @@ nothing_lost()
 	ip netns exec wire tcpdump -l -n -i br0 rarp >"$T/rarp" 2>/dev/null 3>&- &
 	remember $! tcpdump
 	migrate_all "vmq"
-	nothing_lost a
-	nothing_lost b
+	wait_until 5 all_taken a
+	wait_until 5 all_taken b
 	# ours: a guest with GUEST_ANNOUNCE gets none from QEMU
 	[ "$(wc -l <"$T/rarp")" -ge "$MOVES" ]
 	# what a guest returned was its own: nothing it sent was refused
@@ -244,6 +190,6 @@ nothing_lost()
 	BACKEND=vmq ANNOUNCE=off
 	vmq_hosts
 	migrate_all "vmq, without GUEST_ANNOUNCE"
-	nothing_lost a
-	nothing_lost b
+	wait_until 5 all_taken a
+	wait_until 5 all_taken b
 }

@@ -213,14 +213,15 @@ void queue_narrow(struct queue *q, uint16_t width, void (*done)(struct queue *q,
 }
 
 /*
- * The guest's rings have buffers, or it was stopped with full ones and cannot give
- * any: then a migration waits for nothing until the deadline.
+ * A guest that has stopped gives no more buffers. So nothing is waited for when it
+ * has no room, and the bound is for a busy machine.
  */
-#define QUIESCE_TIMEOUT_MS 100
+#define QUIESCE_TIMEOUT_MS 2000
 
 void queue_quiesce(struct queue *q, void (*done)(struct queue *q, void *arg))
 {
 	operation_begin(q, false, 0, QUIESCE_TIMEOUT_MS, done, NULL);
+	q->op.drain.stopped = true;
 }
 
 /* ---- clear ------------------------------------------------------------- */

@@ -68,6 +68,7 @@ int port_rings_open(struct port *p, const uint16_t *slot, uint32_t ring,
 struct port_drain {
 	uint64_t deadline_ns;
 	uint16_t from;		/* first pair */
+	bool	 stopped;	/* the guest will make no more room: do not wait for it */
 	uint64_t delivered;	/* out */
 	uint64_t discarded;	/* out */
 	void (*done)(struct port_drain *d);

@@ -169,14 +169,7 @@ bool receive_switched(struct pair *p, const struct frame *f)
 
 /* ---- the end of a queue ---------------------------------------------------- */
 
-/**
- * receive_discard() - empty rings of a pair without delivering
- * @p: pair
- * @from: first RX queue
- *
- * Return: frames discarded; they are counted.
- */
-uint32_t receive_discard(struct pair *p, uint32_t from)
+static uint32_t receive_drop(struct pair *p, uint32_t from, uint64_t *reason)
 {
 	uint64_t addr[RECEIVE_BATCH];
 	uint32_t sum = 0, at, n, i, k;
@@ -189,13 +182,25 @@ uint32_t receive_discard(struct pair *p, uint32_t from)
 				addr[k] = xsk_ring_cons__rx_desc(&r->rx, at + k)->addr;
 			rxq_refill(r->rxq, addr, n);
 			/* counted before it leaves the ring: see port_get_stats() */
-			counter_add(&p->stats.discarded, n);
+			counter_add(reason, n);
 			xsk_ring_cons__release(&r->rx, n);
 			sum += n;
 		}
 		r->blocked = false;
 	}
 	return sum;
+}
+
+/**
+ * receive_discard() - empty rings of a pair without delivering
+ * @p: pair
+ * @from: first RX queue
+ *
+ * Return: frames discarded; they are counted.
+ */
+uint32_t receive_discard(struct pair *p, uint32_t from)
+{
+	return receive_drop(p, from, &p->stats.discarded);
 }
 
 static bool receive_empty(const struct pair *p)
@@ -208,11 +213,26 @@ static bool receive_empty(const struct pair *p)
 	return true;
 }
 
+/* Has the guest no room for anything that is left? Its rings have been polled. */
+static bool receive_stuck(const struct pair *p)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->rings; i++)
+		if (!p->ring[i]->blocked && ring_in_flight(p->ring[i]))
+			return false;
+	return true;
+}
+
 void receive_drain_end(struct pair *p)
 {
+	bool full;
+
 	if (!p->drain)
 		return;
-	p->drain_discarded = receive_discard(p, 0);
+	full = p->drain->stopped && receive_stuck(p);
+	p->drain_discarded = receive_drop(p, 0, full ? &p->stats.channel_full
+						     : &p->stats.discarded);
 	worker_del(p->drain_source.worker, &p->drain_source);
 	p->drain_done(p);
 }
@@ -226,7 +246,8 @@ int receive_drain_poll(struct source *s)
 {
 	struct pair *p = container_of(s, struct pair, drain_source);
 
-	if (p->paused || receive_empty(p) || now_ns() >= p->drain->deadline_ns)
+	if (p->paused || receive_empty(p) || now_ns() >= p->drain->deadline_ns ||
+	    (p->drain->stopped && receive_stuck(p)))
 		receive_drain_end(p);
 	else
 		worker_wake_at(s->worker, s, p->drain->deadline_ns);
