@@ -7,8 +7,8 @@
  *
  *   parse the Ethernet header and tags            parse.h
  *   find (MAC, VLAN) in the FIB                   fib.h
- *   choose a pair, if the queue has several       rss.h
- *   write the out-of-band record                  oob.h
+ *   choose a pair, if the queue has several       vmq_rest(), rss.h
+ *   write the out-of-band record, if it wants one vmq_rest(), oob.h
  *   redirect to the pair's socket on this RX queue
  *
  * What matches nothing is passed to the host, queue 0. No queue's state is
@@ -67,26 +67,84 @@ static __always_inline int pass(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
+/* One of the adapter's counters. Looked up where it is needed: a pointer kept would cost more. */
+#define ADAPTER_COUNT(counter) do {							\
+	__u32 zero_ = 0;								\
+	struct vmq_adapter_stats *stats_ = bpf_map_lookup_elem(&adapter_stats, &zero_);	\
+											\
+	if (stats_)									\
+		stats_->counter++;							\
+} while (0)
+
+/* What vmq_rest() found: the slot, and whether there was no room for the record. */
+#define REST_SLOT(r)	((r) & 0xffff)
+#define REST_NO_ROOM	0x10000
+
+/* Does a frame need vmq_rest()? */
+static __always_inline bool has_rest(__u32 value)
 {
-	struct vmq_adapter_stats *adapter;
-	struct vmq_slot_stats *stats;
-	__u32 value, slot, len, zero = 0, rxq = ctx->rx_queue_index;
+	return VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS ||
+	       VMQ_FIB_FLAGS(value) & (VMQ_FIB_F_HASH | VMQ_FIB_F_OOB);
+}
+
+/**
+ * vmq_rest() - what not every frame needs: a hash and its pair, and the OOB record
+ * @ctx: the frame
+ * @value: its FIB value
+ * @nic_tag: struct nic_tag as a number, protocol in the upper half
+ *
+ * Out of line, and with a parse of its own, for the sake of the other frames: tags
+ * and offsets that only this needs would take registers all the way, and spilling
+ * those is a fifth of what the program costs (scripts/bench classify).
+ *
+ * Return: slot, and REST_NO_ROOM if the driver has no room for a record.
+ */
+__noinline __u32 vmq_rest(struct xdp_md *ctx, __u32 value, __u32 nic_tag)
+{
+	const struct nic_tag nic = { .proto = nic_tag >> 16, .tci = nic_tag };
+	__u32 slot = VMQ_FIB_SLOT(value);
 	struct vmq_oob *oob;
 	struct frame f;
 	__u64 rss = 0;
 
-	adapter = bpf_map_lookup_elem(&adapter_stats, &zero);
-	if (!adapter)
-		return pass(ctx);	/* never: the verifier wants it */
-	adapter->frames++;
+	if (!frame_parse(&f, (void *)(long)ctx->data, (void *)(long)ctx->data_end, nic))
+		return slot | REST_NO_ROOM;	/* never: it was parsed before */
+	if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS || VMQ_FIB_FLAGS(value) & VMQ_FIB_F_HASH) {
+		rss = vmq_rss(ctx, VMQ_FIB_QUEUE(value), f.l3, f.proto);
+		if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS)
+			slot = RSS_SLOT(rss);
+	}
+	if (!(VMQ_FIB_FLAGS(value) & (VMQ_FIB_F_OOB | VMQ_FIB_F_HASH)))
+		return slot;
 
+	oob = oob_make(ctx);
+	if (!oob)
+		return slot | REST_NO_ROOM;
+	oob->version = VMQ_OOB_VERSION;
+	oob->flags = f.oob_flags | (RSS_TYPE(rss) ? VMQ_OOB_F_HASH : 0);
+	oob->queue = VMQ_FIB_QUEUE(value);
+	oob->pair_slot = slot;
+	oob->vlan_tci = f.tci;
+	oob->hash = RSS_HASH(rss);
+	oob->hash_type = RSS_TYPE(rss);
+	oob->strip = VMQ_FIB_FLAGS(value) & VMQ_FIB_F_STRIP ? f.q_tag : 0;
+	oob->filter = 0;
+	return slot;
+}
+
+static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
+{
+	__u32 value, slot, len, rest = 0, rxq;
+	struct vmq_slot_stats *stats;
+	struct frame f;
+
+	ADAPTER_COUNT(frames);
 	if (!frame_parse(&f, (void *)(long)ctx->data, (void *)(long)ctx->data_end, nic)) {
-		adapter->malformed++;
+		ADAPTER_COUNT(malformed);
 		return pass(ctx);
 	}
 	if (frame_is_multicast(&f)) {
-		adapter->multicast++;
+		ADAPTER_COUNT(multicast);
 		return pass(ctx);
 	}
 
@@ -96,10 +154,10 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
 	case VMQ_TARGET_RSS:
 		break;
 	case VMQ_TARGET_DROP:
-		adapter->filtered++;
+		ADAPTER_COUNT(filtered);
 		return XDP_DROP;
 	default:	/* no filter, or one that says queue 0 */
-		adapter->unmatched++;
+		ADAPTER_COUNT(unmatched);
 		return pass(ctx);
 	}
 
@@ -107,20 +165,20 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
 	 * More RX queues than the device had allocated when we attached: there
 	 * are no sockets for them, and the next slot's would be taken.
 	 */
+	rxq = ctx->rx_queue_index;
 	if (rxq >= vmq_stride) {
-		adapter->rxq_range++;
+		ADAPTER_COUNT(rxq_range);
 		return pass(ctx);
 	}
 
 	slot = VMQ_FIB_SLOT(value);
-	if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS || VMQ_FIB_FLAGS(value) & VMQ_FIB_F_HASH) {
-		rss = vmq_rss(ctx, VMQ_FIB_QUEUE(value), f.l3, f.proto);
-		if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS)
-			slot = RSS_SLOT(rss);
+	if (has_rest(value)) {
+		rest = vmq_rest(ctx, value, (__u32)nic.proto << 16 | nic.tci);
+		slot = REST_SLOT(rest);
 	}
 	stats = bpf_map_lookup_elem(&slot_stats, &slot);
 	if (!stats) {
-		adapter->unmatched++;	/* a slot that this adapter does not have */
+		ADAPTER_COUNT(unmatched);	/* a slot that this adapter does not have */
 		return pass(ctx);
 	}
 
@@ -129,24 +187,11 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
 		stats->too_big++;
 		return XDP_DROP;
 	}
-
-	oob = oob_make(ctx);
-	if (oob) {
-		oob->version = VMQ_OOB_VERSION;
-		oob->flags = f.oob_flags | (RSS_TYPE(rss) ? VMQ_OOB_F_HASH : 0);
-		oob->queue = VMQ_FIB_QUEUE(value);
-		oob->pair_slot = slot;
-		oob->vlan_tci = f.tci;
-		oob->hash = RSS_HASH(rss);
-		oob->hash_type = RSS_TYPE(rss);
-		oob->strip = VMQ_FIB_FLAGS(value) & VMQ_FIB_F_STRIP ? f.q_tag : 0;
-		oob->filter = 0;
-
-		if (bpf_redirect_map(&xsks, slot * vmq_stride + rxq, XDP_PASS) == XDP_REDIRECT) {
-			stats->redirected++;
-			stats->bytes += len;
-			return XDP_REDIRECT;
-		}
+	if (!(rest & REST_NO_ROOM) &&
+	    bpf_redirect_map(&xsks, slot * vmq_stride + rxq, XDP_PASS) == XDP_REDIRECT) {
+		stats->redirected++;
+		stats->bytes += len;
+		return XDP_REDIRECT;
 	}
 	stats->to_host++;
 	return pass(ctx);

@@ -108,6 +108,7 @@ struct vmq_fib_bucket {
 
 #define VMQ_FIB_F_STRIP		0x1	/* access queue: leave the tag out */
 #define VMQ_FIB_F_HASH		0x2	/* one pair, but OOB wants the hash */
+#define VMQ_FIB_F_OOB		0x4	/* the frame gets an OOB record */
 
 /*
  * Control word (global variable `vmq_fib_ctl` of the program): bit 0 the half
@@ -184,6 +185,12 @@ struct vmq_toeplitz {
 };
 
 /* ---- OOB: metadata right in front of a redirected frame ---------------- */
+
+/*
+ * Of a queue whose FIB value has VMQ_FIB_F_OOB or _F_HASH. It costs a frame a cache line at
+ * either end, so the service asks for it only where it says what the ring and the
+ * frame do not: where the NIC takes tags out and the driver tells them.
+ */
 
 #define VMQ_OOB_VERSION		1
 #define VMQ_OOB_F_VLAN		0x1	/* vlan_tci holds the frame's tag */

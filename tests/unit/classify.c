@@ -33,7 +33,7 @@
 /* The addresses of the test, each with filters of its own. */
 enum {
 	M_NONE, M_UNTAGGED, M_VLAN, M_ANY, M_STRIP, M_STRIP_ANY, M_BOTH, M_DROP, M_HOST,
-	M_EMPTY, M_BEYOND, M_TWO,
+	M_EMPTY, M_BEYOND, M_TWO, M_NO_OOB,
 };
 
 static const struct {
@@ -57,6 +57,7 @@ static const struct {
 	{ M_BEYOND,	VMQ_RULE_UNTAGGED, VMQ_TARGET_SLOT, 0, 11, NO_SLOT },
 	{ M_TWO,	VMQ_RULE_UNTAGGED, VMQ_TARGET_SLOT, 0, 12, 12 },
 	{ M_TWO,	200,		   VMQ_TARGET_SLOT, 0, 12, 12 },
+	{ M_NO_OOB,	VMQ_RULE_ANY,	   VMQ_TARGET_SLOT, 0, 13, 13 },
 };
 
 static struct prog prog;
@@ -122,7 +123,8 @@ struct expect {
 	int	 adapter;	/* A(...) counter that moves, or -1 */
 	int	 slot;		/* slot with a counter that moves, or -1 */
 	int	 counter;	/* S(...) of it */
-	struct vmq_oob oob;	/* of a redirected frame */
+	bool	 no_oob;	/* a redirected frame has none, */
+	struct vmq_oob oob;	/* or this one */
 };
 
 /* Return: NULL, or what was wrong. */
@@ -151,6 +153,8 @@ static const char *run_one(struct prog_run *r, const struct expect *e)
 		return "counters";
 	if (e->verdict == XDP_PASS && r->meta_out)
 		return "metadata in front of a passed frame";
+	if (e->no_oob)
+		return r->meta_out == r->meta ? NULL : "metadata where no OOB was asked for";
 	if (e->verdict == XDP_REDIRECT &&
 	    (r->meta_out != sizeof(e->oob) || memcmp(&r->oob, &e->oob, sizeof(e->oob))))
 		return "OOB";
@@ -206,6 +210,7 @@ static void check(uint32_t len, uint32_t rxq, struct expect e, const char *title
 static void test_rules(void)
 {
 	const struct expect unmatched = passed(A(unmatched));
+	struct expect e;
 	uint8_t v = VMQ_OOB_F_VLAN, ad = VMQ_OOB_F_VLAN | VMQ_OOB_F_AD;
 
 	check_tags(M_NONE, unmatched, "F-2 a frame that matches no filter goes to queue 0");
@@ -250,6 +255,11 @@ static void test_rules(void)
 	check_tags(M_STRIP_ANY, redirected(6, v, 44, 4), "F-9 also where any VLAN is accepted",
 		   Q(44));
 	check_tags(M_STRIP_ANY, redirected(6, ad, 44, 0), "F-9 an 802.1ad tag stays", AD(44), Q(1));
+
+	e = redirected(13, 0, 0, 0);
+	e.no_oob = true;
+	check_tags(M_NO_OOB, e, "a queue that asks for no OOB gets none");
+	check_tags(M_NO_OOB, e, "of a tagged frame neither", Q(0x6064));
 
 	check_tags(M_DROP, ((struct expect){ .verdict = XDP_DROP, .adapter = A(filtered),
 					     .slot = -1 }),
@@ -420,7 +430,8 @@ static void test_giants(void)
 		ok(false, "the program loads for 4 KiB chunks");
 		return;
 	}
-	fib_set(wide.fib, VMQ_FIB_KEY(MAC(M_UNTAGGED), 0), VMQ_FIB_VALUE(VMQ_TARGET_SLOT, 0, 1, 1));
+	fib_set(wide.fib, VMQ_FIB_KEY(MAC(M_UNTAGGED), 0),
+		VMQ_FIB_VALUE(VMQ_TARGET_SLOT, VMQ_FIB_F_OOB, 1, 1));
 	prog = wide;
 	check(3840, 0, e, "a frame in two buffers that fits a 4 KiB chunk is redirected");
 	check(3841, 0, big, "one byte more is counted and dropped, its buffers summed");
@@ -448,7 +459,7 @@ static void test_sockets(void)
 	check(hlen + 46, 0, passed(A(unmatched)),
 	      "F-24 a filter that is not in the FIB (queue not running) attracts nothing");
 	fib_set(prog.fib, VMQ_FIB_KEY(MAC(M_UNTAGGED), VMQ_RULE_UNTAGGED),
-		VMQ_FIB_VALUE(VMQ_TARGET_SLOT, 0, 1, 1));
+		VMQ_FIB_VALUE(VMQ_TARGET_SLOT, VMQ_FIB_F_OOB, 1, 1));
 	check(hlen + 46, 0, redirected(1, 0, 0, 0), "F-14 and attracts as soon as it is");
 }
 
@@ -545,14 +556,15 @@ static int setup(void)
 	int rc;
 
 	rc = prog_open(&prog, STRIDE, MAX_FRAME);
-	for (slot = 1; !rc && slot <= 12; slot++)
+	for (slot = 1; !rc && slot <= 13; slot++)
 		rc = prog_socket(&prog, slot, 0);
 	if (!rc)
 		rc = prog_socket(&prog, 1, 1);
 	for (i = 0; !rc && i < ARRAY_SIZE(filters); i++)
 		rc = fib_set(prog.fib, VMQ_FIB_KEY(MAC(filters[i].mac), filters[i].rule),
-			     VMQ_FIB_VALUE(filters[i].target, filters[i].flags, filters[i].queue,
-					   filters[i].slot));
+			     VMQ_FIB_VALUE(filters[i].target, filters[i].flags |
+					   (filters[i].mac == M_NO_OOB ? 0 : VMQ_FIB_F_OOB),
+					   filters[i].queue, filters[i].slot));
 	return rc;
 }
 

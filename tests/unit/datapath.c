@@ -104,6 +104,27 @@ static void test_oob(void)
 	queue_close(&q);
 }
 
+/* A port whose queue has no OOB records: the frame itself must do. */
+static void test_no_oob(void)
+{
+	struct queue q;
+
+	rig.no_oob = true;
+	queue_up(&q, 2, RING);
+	rig.no_oob = false;
+	rig_pin(0);
+	ok(see(&q, OOB_NONE, -1, "88b5", 64) && see(&q, OOB_NONE, 0x64, "81000064", 64),
+	   "M-6 a port of any VLAN sees the tag, without OOB as well");
+	ok(see(&q, OOB_STRIP, 0x64, "81000064", 64) && see(&q, OOB_STRIPPED, -1, "88b5", 64),
+	   "and what lies in front of a frame is not believed");
+	port_set_policy(q.port, 100, true);
+	ok(see(&q, OOB_NONE, 0x64, "88b5", 60) && see(&q, OOB_NONE, -1, "88b5", 64),
+	   "F-9 an access port does not see its tag");
+	port_set_policy(q.port, VMQ_RULE_UNTAGGED, true);
+	ok(see(&q, OOB_NONE, 0x6000, "88b5", 60), "F-4 an untagged port sees no priority tag");
+	queue_close(&q);
+}
+
 static void test_quota(void)
 {
 	struct queue stalled, busy;
@@ -583,6 +604,7 @@ int main(void)
 		return unit_done();
 	test_delivery();
 	test_oob();
+	test_no_oob();
 	test_quota();
 	test_resources();
 	test_drain();

@@ -56,6 +56,7 @@ static struct {
 	int	 sender;
 	uint16_t cpu[RIG_RXQS];
 	int	 cpus;
+	bool	 no_oob;	/* ports opened from now on do not look for OOB records */
 	uint32_t seq[16][RIG_RXQS];
 } rig = { .sender = -1 };
 
@@ -418,6 +419,7 @@ static void queue_open(struct queue *q, int slot, bool channel)
 		.id = (uint32_t)slot + 1,
 		.name = "test",
 		.rule = VMQ_RULE_ANY,
+		.oob = !rig.no_oob,
 		.trust = true,
 		.pairs = 1,
 		.cpu = { rig.cpu[slot % RIG_RXQS] },

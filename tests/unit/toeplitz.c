@@ -638,10 +638,10 @@ static int setup(void)
 		uint16_t queue, slot;
 		uint8_t  target, flags;
 	} filters[] = {
-		{ MAC_RSS, Q_RSS, 0, VMQ_TARGET_RSS, 0 },
+		{ MAC_RSS, Q_RSS, 0, VMQ_TARGET_RSS, VMQ_FIB_F_OOB },
 		{ MAC_HASH, Q_HASH, SLOT_HASH, VMQ_TARGET_SLOT, VMQ_FIB_F_HASH },
-		{ MAC_BARE, Q_HASH, SLOT_HASH, VMQ_TARGET_SLOT, 0 },
-		{ MAC_NOTHING, Q_NOTHING, 0, VMQ_TARGET_RSS, 0 },
+		{ MAC_BARE, Q_HASH, SLOT_HASH, VMQ_TARGET_SLOT, VMQ_FIB_F_OOB },
+		{ MAC_NOTHING, Q_NOTHING, 0, VMQ_TARGET_RSS, VMQ_FIB_F_OOB },
 	};
 	uint32_t i;
 	int rc;

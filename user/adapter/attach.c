@@ -80,6 +80,7 @@ static int load(struct attachment *a, enum vmq_mode mode, struct vmq_err *err)
 		return rc;
 	skel = a->program.skel;
 	a->info.mode = mode;
+	a->info.kfunc = cfg.kfunc;
 	a->info.fib = a->program.fib;
 	a->info.fib_ctl = (uint64_t *)&skel->bss->vmq_fib_ctl;
 	a->info.xsks_fd = bpf_map__fd(skel->maps.xsks);

@@ -65,6 +65,7 @@ struct attach_info {
 	enum vmq_mode mode;	/* what we got */
 	bool	 tags_known;	/* false: VLAN and untagged filters are refused */
 	const char *tags_why;	/* "frame", "kfunc", or why tags are not known */
+	bool	 kfunc;		/* ... and the driver is asked for each frame's tag */
 	uint32_t stride;	/* RX queues allocated: XSKMAP stride */
 	bool	 adopted;	/* pins of a dead service were taken over */
 	int	 xsks_fd;

@@ -359,7 +359,8 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 
 	port = (struct port_config){
 		.id = q->id, .name = q->rec.name, .channel = ch, .rule = q->rec.rule,
-		.trust = q->rec.flags & VMQ_QUEUE_F_TRUST, .pairs = q->width,
+		.oob = s->info->kfunc, .trust = q->rec.flags & VMQ_QUEUE_F_TRUST,
+		.pairs = q->width,
 		.channel_pairs = q->rec.channel_pairs, .paused = true,
 	};
 	memcpy(port.cpu, q->place.cpu, sizeof(port.cpu));
@@ -473,9 +474,10 @@ uint32_t queue_ring(const struct queue *q)
 uint32_t queue_fib_value(const struct queue *q)
 {
 	uint32_t flags = q->rec.rule == VMQ_RULE_ANY ? 0 : VMQ_FIB_F_STRIP;
-
 	int i;
 
+	if (q->service->info->kfunc)
+		flags |= VMQ_FIB_F_OOB;
 	if (queue_rss_on(q))
 		return VMQ_FIB_VALUE(VMQ_TARGET_RSS, flags, q->id, 0);
 	/* One pair serves: that of the primary, or of the only CPU in the table. */

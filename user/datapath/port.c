@@ -98,6 +98,7 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 	pair->lane = index % p->lanes;
 	pair->worker = w;
 	pair->rule = p->rule;
+	pair->oob = p->oob;
 	pair->paused = p->paused;
 	pthread_mutex_init(&pair->lane_lock, NULL);
 	pair->rx_lock = &p->pair[pair->lane]->lane_lock;
@@ -154,6 +155,7 @@ int port_open(struct port **out, struct datapath *dp, const struct port_config *
 	p->channel = cfg->channel;
 	p->id = cfg->id;
 	p->rule = cfg->rule;
+	p->oob = cfg->oob;
 	p->paused = cfg->paused;
 	p->width = cfg->pairs;
 	p->lanes = cfg->channel_pairs ? cfg->channel_pairs : cfg->pairs;

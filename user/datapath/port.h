@@ -31,6 +31,7 @@ struct port_config {
 	const char *name;
 	struct channel *channel;	/* owned by the port from now on; may be NULL */
 	uint16_t rule;		/* VLAN rule of the port: access VLAN, untagged, any */
+	bool	 oob;		/* its frames carry OOB records (VMQ_FIB_F_OOB) */
 	bool	 trust;		/* do not check source addresses and VLAN */
 	bool	 paused;	/* until port_set_paused(): nothing to or from the guest */
 	uint16_t pairs;		/* that receive */

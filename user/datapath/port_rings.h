@@ -16,6 +16,7 @@ struct port {
 	char	 name[VMQ_NAME_MAX];
 	uint32_t id;
 	uint16_t rule;			/* read by workers */
+	bool	 oob;
 	bool	 paused;
 	int	 lanes;			/* pairs of the channel */
 	int	 pairs;			/* made so far, and kept until the end */

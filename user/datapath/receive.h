@@ -37,6 +37,7 @@ struct pair {
 	pthread_mutex_t lane_lock;	/* that, in the lane's own pair */
 	bool	 paused;		/* written under rx_lock, in the worker too */
 	uint16_t rule;			/* VLAN rule of the port */
+	bool	 oob;			/* frames carry OOB records */
 
 	struct ring **ring;		/* by RX queue; NULL: does not receive */
 	uint32_t rings;
