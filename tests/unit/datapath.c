@@ -125,6 +125,29 @@ static void test_no_oob(void)
 	queue_close(&q);
 }
 
+/* Rings come and go, each with its whole quota, whoever had the frames before. */
+static void test_frames_come_back(void)
+{
+	static const uint32_t ring[] = { FRAMES, RING / 2, 2 * RING };
+	struct port_stats s;
+	struct queue q;
+	bool good = true;
+
+	for (uint32_t i = 0; i < 12 && good; i++) {
+		uint32_t entries = ring[i % ARRAY_SIZE(ring)];
+
+		queue_up(&q, 3, entries);
+		store_release(&q.guest.room, 0);
+		good = rig_send(3, 0, entries + 64, OOB_NONE);
+		queue_stats(&q, &s);
+		good &= s.in_flight == entries && s.ring_full == 64 && !s.no_buffer && balanced(&s);
+		if (!good)
+			queue_show("full", &s);
+		queue_close(&q);
+	}
+	ok(good, "P-13 a ring has its quota, however often the frames went from ring to ring");
+}
+
 static void test_quota(void)
 {
 	struct queue stalled, busy;
@@ -605,6 +628,7 @@ int main(void)
 	test_delivery();
 	test_oob();
 	test_no_oob();
+	test_frames_come_back();
 	test_quota();
 	test_resources();
 	test_drain();
