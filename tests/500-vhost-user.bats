@@ -36,7 +36,8 @@ teardown()
 }
 
 # start_vm NAME MAC PAIRS WORD...: QEMU with its console in $BATS_TEST_TMPDIR/NAME.log.
-# MTU and SOCKET (options of QEMU's socket) may be set before. Interrupts are INTx
+# MTU, SOCKET (options of QEMU's socket) and MONITOR (a fifo for QEMU's monitor to read)
+# may be set before. Interrupts are INTx
 # (vectors=0): with MSI-X and TCG Debian's QEMU 7.2 dies in
 # msix_set_vector_notifiers() as soon as any vhost device starts.
 start_vm()
@@ -50,8 +51,9 @@ start_vm()
 		-append "console=ttyS0 panic=-1 quiet $*" -serial "file:$BATS_TEST_TMPDIR/$name.log" \
 		-chardev "socket,id=c0,path=$BATS_TEST_TMPDIR/$name.sock${SOCKET:+,$SOCKET}" \
 		-netdev "vhost-user,id=n0,chardev=c0,queues=$pairs" \
-		-device "virtio-net-pci,netdev=n0,mac=$mac,romfile=,vectors=0$queues${MTU:+,host_mtu=$MTU}" \
-		>"$BATS_TEST_TMPDIR/$name.err" 2>&1 </dev/null 3>&- &
+		${MONITOR:+-monitor stdio} \
+		-device "virtio-net-pci,id=nic0,netdev=n0,mac=$mac,romfile=,vectors=0$queues${MTU:+,host_mtu=$MTU}" \
+		>"$BATS_TEST_TMPDIR/$name.err" 2>&1 <>"${MONITOR:-/dev/null}" 3>&- &
 	remember $! "$name"
 }
 
@@ -71,14 +73,46 @@ console()
 	mkfifo "$BATS_TEST_TMPDIR/hold"
 	in_ns wire busybox nc -l -p 9000 >"$BATS_TEST_TMPDIR/data" <>"$BATS_TEST_TMPDIR/hold" 3>&- &
 	remember $! nc
-	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.send=9000
+	# QEMU tells the guest of an MTU only if it was told itself
+	MTU=1500 start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.send=9000 \
+		vmq.mtu=9000
 	wait_until 120 console vm1 "guest: ping ok"
 	in_ns wire ping -q -c 5 -i 0.1 -W 2 192.0.2.11
 	wait_until 120 console vm1 "guest: sent"
 	wait_until 10 gone "$(<"$BATS_TEST_TMPDIR/pid-nc")"
 	console vm1 "guest: sent $(sha1sum <"$BATS_TEST_TMPDIR/data" | cut -d ' ' -f 1)"
+	console vm1 "guest: mtu 9000 refused"
 	[ "$(stat_of vm1 delivered)" -ge 20 ]
 	wait_until 5 at_rest vm1
+}
+
+# channel_is WORD: the last that the service said of vm1's channel
+channel_is()
+{
+	grep "queue vm1: channel" "$LOAD_LOG" | tail -n 1 | grep "channel $1"
+}
+
+@test "L-3 a guest begins on queue 0, is promoted under traffic, and loses its card" {
+	ctl queue add vm1 --mac $M1 --weight 0 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	mkfifo "$BATS_TEST_TMPDIR/monitor"
+	MONITOR=$BATS_TEST_TMPDIR/monitor \
+		start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254
+	wait_until 120 console vm1 "guest: ping ok"
+	[ "$(stat_of vm1 matched)" -eq 0 ]
+	in_ns wire ping -q -c 40 -i 0.05 -W 2 192.0.2.11 >"$BATS_TEST_TMPDIR/ping" 3>&- &
+	remember $! ping
+	wait_until 5 stat_reaches vm1 switch_delivered 20
+	ctl queue set vm1 --weight 50
+	ctl queue complete vm1
+	wait_until 20 gone "$(<"$BATS_TEST_TMPDIR/pid-ping")"
+	grep "40 received" "$BATS_TEST_TMPDIR/ping"
+	[ "$(stat_of vm1 matched)" -gt 0 ]
+
+	echo "device_del nic0" >"$BATS_TEST_TMPDIR/monitor"
+	wait_until 30 channel_is down
+	[ "$(queue_state vm1)" = running ]
+	ctl queue del vm1
+	run ! gone "$(<"$BATS_TEST_TMPDIR/pid-vm1")"
 }
 
 @test "a guest with two pairs has two queues and works" {
@@ -99,6 +133,12 @@ console()
 @test "a guest reboots and goes on" {
 	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
 	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.then=reboot
+	wait_until 180 console vm1 "guest: ping ok" 2
+}
+
+@test "a guest panics and comes back" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.then=panic
 	wait_until 180 console vm1 "guest: ping ok" 2
 }
 
