@@ -90,6 +90,24 @@ struct {
 	__type(value, struct vmq_adapter_stats);
 } adapter_stats SEC(".maps");
 
+/* User space's counters by queue id. User space alone writes and reads them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, VMQ_QUEUES_MAX + 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct vmq_queue_counters);
+} queue_counters SEC(".maps");
+
+/* User space's counters, a row for each pair. User space alone writes and reads them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, VMQ_COUNTER_ROWS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct vmq_pair_counters);
+} pair_counters SEC(".maps");
+
 /* Control word of the FIB (vmq/abi.h). User space writes it through a mapping. */
 __u64 vmq_fib_ctl;
 

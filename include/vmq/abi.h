@@ -229,6 +229,33 @@ struct vmq_adapter_stats {	/* `adapter_stats`, one entry */
 	__u64 filtered;		/* dropped by a drop filter */
 };
 
+/*
+ * Counters of user space, which must outlive it: workers and the control thread write
+ * them where they are, through a mapping, so that a kill loses none. By queue id
+ * (array map `queue_counters`); entry 0 says who can read all of them.
+ */
+struct vmq_queue_counters {
+	struct vmq_slot_stats past;	/* of slots that were given back */
+	__u64 ring_full;		/* of the sockets' statistics, as last seen */
+	__u64 no_buffer;
+	__u64 redirect_failed;		/* as last told */
+	__u64 lost_at_restart;		/* unknown how they ended: a kill came between */
+	__u32 layout;			/* entry 0: checksum of the counters of a row */
+	__u16 pad;
+	__u16 n_slots;
+	__u16 slot[VMQ_PAIRS_MAX];	/* in use: `slot_stats` has more of this queue */
+};
+
+/* A row for each pair (array map `pair_counters`); row 0 is the switch's uplink. */
+#define VMQ_COUNTER_ROWS	(1 + VMQ_SLOTS_MAX + VMQ_QUEUES_MAX)
+#define VMQ_COUNTERS_MAX	40
+
+struct vmq_pair_counters {
+	__u32 queue;			/* 0: the row is free */
+	__u32 pair;
+	__u64 count[VMQ_COUNTERS_MAX];	/* struct port_stats of user/datapath/stats.h */
+};
+
 /* ---- records that outlive the service ---------------------------------- */
 
 enum vmq_mode { VMQ_MODE_NATIVE = 1, VMQ_MODE_SKB = 2 };

@@ -294,11 +294,13 @@ queue_state()
 	ctl stats -j | jq -er --arg q "$1" '.queues[] | select(.name == $q) | .state'
 }
 
-# at_rest QUEUE: nothing in flight and matched = delivered + all of dropped
+# at_rest QUEUE: nothing in flight and matched = delivered + all of dropped (+ what a
+# kill -9 made unknown)
 at_rest()
 {
 	ctl stats -j | jq -e --arg q "$1" '.queues[] | select(.name == $q) | .stats |
-		.in_flight == 0 and .matched == .delivered + ([.dropped[]] | add)' >/dev/null ||
+		.in_flight == 0 and
+		.matched == .delivered + .lost_at_restart + ([.dropped[]] | add)' >/dev/null ||
 		{ ctl stats -j | jq -c --arg q "$1" '.queues[] | select(.name == $q) | .stats'; return 1; }
 }
 

@@ -161,7 +161,7 @@ static void test_life(enum attach_mode mode, const char *word, int xdp_mode)
 {
 	static const char *const pins[] = {
 		"link", "meta", "queues", "filters", "fib", "xsks", "rss", "toeplitz",
-		"slot_stats", "adapter_stats",
+		"slot_stats", "adapter_stats", "queue_counters", "pair_counters",
 	};
 	struct attach_config cfg = config("v.0", "v.0", mode);
 	struct vmq_adapter_stats as = { .frames = UINT64_MAX };

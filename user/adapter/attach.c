@@ -52,7 +52,8 @@ const char *attach_mode_name(uint32_t mode)
 
 /* ---- program, maps, pins --------------------------------------------------- */
 
-static int load(struct attachment *a, enum vmq_mode mode, struct vmq_err *err)
+static int load(struct attachment *a, const struct old *old, enum vmq_mode mode,
+		struct vmq_err *err)
 {
 	struct program_config cfg = {
 		.ifindex = a->info.dev.ifindex,
@@ -60,6 +61,7 @@ static int load(struct attachment *a, enum vmq_mode mode, struct vmq_err *err)
 		.max_frame = a->cfg.max_frame,
 		.slots = a->cfg.slots,
 		.queues = a->cfg.queues,
+		.counters = old->link_fd >= 0 ? a->pins.dir : NULL,
 	};
 	struct vmq_err why = VMQ_ERR_INIT;
 	struct vmq_bpf *skel;
@@ -82,6 +84,8 @@ static int load(struct attachment *a, enum vmq_mode mode, struct vmq_err *err)
 	a->info.mode = mode;
 	a->info.kfunc = cfg.kfunc;
 	a->info.fib = a->program.fib;
+	a->info.queue_counters = a->program.queue_counters;
+	a->info.pair_counters = a->program.pair_counters;
 	a->info.fib_ctl = (uint64_t *)&skel->bss->vmq_fib_ctl;
 	a->info.xsks_fd = bpf_map__fd(skel->maps.xsks);
 	a->info.filters_fd = bpf_map__fd(skel->maps.filters);
@@ -266,7 +270,7 @@ static int attach_in_some_mode(struct attachment *a, const struct old *old, stru
 			continue;
 		if (err->text[0])
 			log_warn("%s", err->text);
-		rc = load(a, modes[i].mode, err);
+		rc = load(a, old, modes[i].mode, err);
 		if (!rc)
 			rc = pin_maps(a, err);
 		if (!rc) {

@@ -10,13 +10,14 @@
  *   meta      struct vmq_meta, read before all else
  *   queues    struct vmq_queue_record by id    } records a restart replays
  *   filters   struct vmq_filter by key         }
- *   fib, xsks, rss, toeplitz, slot_stats, adapter_stats  for bpftool
+ *   slot_stats, adapter_stats, queue_counters, pair_counters  that go on
+ *   fib, xsks, rss, toeplitz  for bpftool
  *
  * (A dot in NAME is written ':' there: bpffs refuses names with dots.)
  *
  * A start after a crash always takes one road, whatever the ABI of what it
- * finds: new maps are made in PINDIR/NAME+new, the records are copied, the
- * directories swap by rename(2), and the pinned link is switched to the new
+ * finds: new maps are made in PINDIR/NAME+new, the records are copied, those of
+ * counters are pinned there as they are, the directories swap by rename(2), and the pinned link is switched to the new
  * program with bpf_link_update() (which does not repeat attach's checks: device,
  * mode and frags are compared first). Until queues run again frames go to the
  * host. attach_open() never destroys what it cannot use: pins of another
@@ -72,6 +73,8 @@ struct attach_info {
 	int	 filters_fd, queues_fd, rss_fd, toeplitz_fd;
 	struct vmq_fib_bucket *fib;	/* mapped, 2 * VMQ_FIB_BUCKETS */
 	uint64_t *fib_ctl;		/* mapped */
+	struct vmq_queue_counters *queue_counters;	/* mapped; adapter/counters.h */
+	struct vmq_pair_counters *pair_counters;	/* mapped */
 };
 
 /**

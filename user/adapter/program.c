@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "adapter/netdev.h"
+#include "adapter/pins.h"
 #include "adapter/program.h"
 #include "common/log.h"
 #include "common/util.h"
@@ -145,6 +146,75 @@ static void set_sizes(struct vmq_bpf *skel, const struct program_config *cfg)
 	bpf_map__set_max_entries(skel->maps.toeplitz, cfg->queues + 1);
 }
 
+/*
+ * Counters go on over a restart, to the frame, because their maps do: while the new
+ * program takes over from the old one both count in the same place. Maps of another
+ * shape (another version's, or with fewer slots than are wanted now) are left, and
+ * counters begin at zero: all or none, as they speak of each other.
+ */
+static void reuse_counters(struct vmq_bpf *skel, const char *dir)
+{
+	struct bpf_map *map[] = {
+		skel->maps.slot_stats, skel->maps.adapter_stats, skel->maps.queue_counters,
+		skel->maps.pair_counters,
+	};
+	int fd[ARRAY_SIZE(map)];
+	bool same = true;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(map); i++) {
+		struct bpf_map_info info = { 0 };
+		uint32_t len = sizeof(info);
+
+		fd[i] = pins_open(dir, bpf_map__name(map[i]));
+		same = same && fd[i] >= 0 && !bpf_obj_get_info_by_fd(fd[i], &info, &len) &&
+		       info.type == bpf_map__type(map[i]) &&
+		       info.value_size == bpf_map__value_size(map[i]) &&
+		       info.max_entries >= bpf_map__max_entries(map[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(map); i++) {
+		/* It fails without descriptors, and then the load does, too. */
+		if (same && bpf_map__reuse_fd(map[i], fd[i]))
+			log_warn("the counters in %s are not taken over", dir);
+		if (fd[i] >= 0)
+			close(fd[i]);
+	}
+}
+
+#define QUEUE_COUNTERS_BYTES	((VMQ_QUEUES_MAX + 1) * sizeof(struct vmq_queue_counters))
+#define PAIR_COUNTERS_BYTES	(VMQ_COUNTER_ROWS * sizeof(struct vmq_pair_counters))
+
+/* An entry of a mapped array is a multiple of 8 bytes; so must ours be. */
+_Static_assert(sizeof(struct vmq_queue_counters) % 8 == 0, "entries lie side by side");
+_Static_assert(sizeof(struct vmq_pair_counters) % 8 == 0, "entries lie side by side");
+
+static void *map_one(const struct bpf_map *map, size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static int map_all(struct program *p, const struct vmq_bpf *skel, struct vmq_err *err)
+{
+	p->fib = map_one(skel->maps.fib, FIB_BYTES);
+	p->queue_counters = map_one(skel->maps.queue_counters, QUEUE_COUNTERS_BYTES);
+	p->pair_counters = map_one(skel->maps.pair_counters, PAIR_COUNTERS_BYTES);
+	if (p->fib && p->queue_counters && p->pair_counters)
+		return 0;
+	return vmq_err_sys(err, -errno, "cannot map the FIB and the counters");
+}
+
+static void unmap_all(struct program *p)
+{
+	if (p->fib)
+		munmap(p->fib, FIB_BYTES);
+	if (p->queue_counters)
+		munmap(p->queue_counters, QUEUE_COUNTERS_BYTES);
+	if (p->pair_counters)
+		munmap(p->pair_counters, PAIR_COUNTERS_BYTES);
+}
+
 /* A bound program that may have moved is a danger: see above. */
 static int check_not_moved(const struct bpf_prog_info *info, size_t loaded, struct vmq_err *err)
 {
@@ -162,7 +232,6 @@ int program_load(struct program *p, const struct program_config *cfg, struct vmq
 	uint32_t len = sizeof(info);
 	struct vmq_bpf *skel;
 	size_t loaded;
-	void *fib;
 	int rc;
 
 	libbpf_words[0] = '\0';
@@ -178,6 +247,8 @@ int program_load(struct program *p, const struct program_config *cfg, struct vmq
 		bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_XDP_DEV_BOUND_ONLY);
 	}
 	set_sizes(skel, cfg);
+	if (cfg->counters)
+		reuse_counters(skel, cfg->counters);
 	/* Without the subprograms, which libbpf appends: a cautious figure. */
 	loaded = bpf_program__insn_cnt(prog) * sizeof(struct bpf_insn);
 
@@ -201,16 +272,15 @@ int program_load(struct program *p, const struct program_config *cfg, struct vmq
 			goto err_destroy;
 	}
 
-	fib = mmap(NULL, FIB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-		   bpf_map__fd(skel->maps.fib), 0);
-	if (fib == MAP_FAILED) {
-		rc = vmq_err_sys(err, -errno, "cannot map the FIB");
-		goto err_destroy;
-	}
-	p->fib = fib;
+	rc = map_all(p, skel, err);
+	if (rc)
+		goto err_unmap;
 	p->skel = skel;
 	return 0;
 
+err_unmap:
+	unmap_all(p);
+	*p = (struct program){ .fd = -1 };
 err_destroy:
 	vmq_bpf__destroy(skel);
 	return rc;
@@ -220,7 +290,7 @@ void program_unload(struct program *p)
 {
 	if (!p->skel)
 		return;
-	munmap(p->fib, FIB_BYTES);
+	unmap_all(p);
 	vmq_bpf__destroy(p->skel);
 	*p = (struct program){ .fd = -1 };
 }

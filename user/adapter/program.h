@@ -18,13 +18,16 @@ struct program_config {
 	int	 ifindex;
 	uint32_t stride, max_frame, slots, queues;
 	bool	 kfunc;		/* vmq_rx_kfunc, bound to ifindex; else vmq_rx */
+	const char *counters;	/* directory whose maps of counters go on; NULL: none */
 };
 
 struct program {
 	struct vmq_bpf *skel;
 	int	 fd;
 	uint32_t id;
-	struct vmq_fib_bucket *fib;	/* mapped */
+	struct vmq_fib_bucket *fib;	/* mapped, as what follows */
+	struct vmq_queue_counters *queue_counters;
+	struct vmq_pair_counters *pair_counters;
 };
 
 /*

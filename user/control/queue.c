@@ -305,6 +305,13 @@ static int open_channel(struct queue *q, bool adopt, struct channel **ch, struct
 	return 0;
 }
 
+static struct port_stats *counter_row(void *service, uint32_t queue, int pair)
+{
+	struct service *s = service;
+
+	return counters_row(&s->counters, queue, (uint32_t)pair);
+}
+
 int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool adopt,
 		   struct queue **out, struct vmq_err *err)
 {
@@ -339,6 +346,9 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 		if (rc)
 			goto err_free;
 	}
+	q->kept = &s->counters.queue[q->id];
+	if (!adopt)
+		counters_clear(&s->counters, q->id);
 	q->width = rss_width(s, &q->rec);
 	rc = rss_place_new(q, err);
 	if (rc)
@@ -362,6 +372,7 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 		.oob = s->info->kfunc, .trust = q->rec.flags & VMQ_QUEUE_F_TRUST,
 		.pairs = q->width,
 		.channel_pairs = q->rec.channel_pairs, .paused = true,
+		.kept = q->kept, .row = counter_row, .row_arg = s,
 	};
 	memcpy(port.cpu, q->place.cpu, sizeof(port.cpu));
 	rc = port_open(&q->port, s->datapath, &port, err);
@@ -390,8 +401,10 @@ err_port:
 	service_refresh_stations(s, NULL);
 	port_close(q->port, adopt);
 err_record:
-	if (!adopt)
+	if (!adopt) {
+		counters_clear(&s->counters, q->id);
 		attach_queue_del(s->attachment, q->id);
+	}
 err_free:
 	free(q->channel_lost);
 	free(q);
@@ -409,6 +422,13 @@ uint32_t queue_slots_used(const struct service *s)
 	return n;
 }
 
+/* For a restart: whose counters `slot_stats` has there. */
+static void queue_slots_note(struct queue *q)
+{
+	memcpy(q->kept->slot, q->slot, q->n_slots * sizeof(*q->slot));
+	store_release(&q->kept->n_slots, q->n_slots);
+}
+
 int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err)
 {
 	struct service *s = q->service;
@@ -422,6 +442,7 @@ int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err)
 		q->slot[q->n_slots++] = slot;
 		attach_slot_clear(s->attachment, slot);
 	}
+	queue_slots_note(q);
 	if (q->n_slots == n)
 		return 0;
 	queue_slots_give(q, before);
@@ -430,16 +451,20 @@ int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err)
 		       s->cfg.attach.slots - queue_slots_used(s) + q->n_slots);
 }
 
+void slot_stats_add(struct vmq_slot_stats *sum, const struct vmq_slot_stats *one)
+{
+	sum->redirected += one->redirected;
+	sum->bytes += one->bytes;
+	sum->too_big += one->too_big;
+	sum->to_host += one->to_host;
+}
+
 static void add_slot(struct queue *q, uint16_t slot, struct vmq_slot_stats *sum)
 {
 	struct vmq_slot_stats one;
 
-	if (attach_slot_stats(q->service->attachment, slot, &one))
-		return;
-	sum->redirected += one.redirected;
-	sum->bytes += one.bytes;
-	sum->too_big += one.too_big;
-	sum->to_host += one.to_host;
+	if (!attach_slot_stats(q->service->attachment, slot, &one))
+		slot_stats_add(sum, &one);
 }
 
 void queue_slots_give(struct queue *q, uint16_t keep)
@@ -447,7 +472,8 @@ void queue_slots_give(struct queue *q, uint16_t keep)
 	while (q->n_slots > keep) {
 		uint16_t slot = q->slot[--q->n_slots];
 
-		add_slot(q, slot, &q->past);
+		queue_slots_note(q);
+		add_slot(q, slot, &q->kept->past);
 		q->service->slot_used[slot] = false;
 	}
 }
@@ -456,7 +482,7 @@ void queue_slot_stats(struct queue *q, struct vmq_slot_stats *sum)
 {
 	int i;
 
-	*sum = q->past;
+	*sum = q->kept->past;
 	for (i = 0; i < q->n_slots; i++)
 		add_slot(q, q->slot[i], sum);
 }

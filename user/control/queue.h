@@ -49,7 +49,7 @@ struct queue {
 	struct rss_place place;	/* where the pairs are */
 	uint16_t home;		/* CPU that the balancer has chosen instead of the primary */
 	bool	 rehomed;	/* it has */
-	struct vmq_slot_stats past;	/* what slots counted that were given up */
+	struct vmq_queue_counters *kept;	/* counters that outlive us */
 	struct barrier_request settle;
 	bool	 settling;	/* frames may still read the RSS half that was left */
 	bool	 busy;		/* `op` is under way */

@@ -30,6 +30,7 @@
 #include "control/events.h"
 #include "control/guest.h"
 #include "control/queue.h"
+#include "control/restore.h"
 
 #define TX_FRAMES 1024u		/* per RX queue, for what guests send */
 #define RING_MANY_RXQS 256u
@@ -76,75 +77,6 @@ static int choose_memory(struct service *s, struct vmq_err *err)
 	device_check_mtu(s, dev.mtu);
 	choose_sizes(s, dev.rxqs);
 	return 0;
-}
-
-/* ---- restart ----------------------------------------------------------- */
-
-struct restore {
-	struct service *service;
-	bool complete[VMQ_QUEUES_MAX + 1];
-};
-
-static int restore_queue(const struct vmq_queue_record *rec, void *arg)
-{
-	struct restore *re = arg;
-	struct vmq_err err = VMQ_ERR_INIT;
-	struct queue *q;
-
-	if (queue_allocate(re->service, rec, true, &q, &err)) {
-		log_warn("queue %s of the last run is lost: %s", rec->name, err.text);
-		return 0;
-	}
-	re->complete[q->id] = rec->flags & VMQ_QUEUE_F_COMPLETE;
-	return 0;
-}
-
-static int restore_filter(const struct vmq_filter_key *key, const struct vmq_filter *f, void *arg)
-{
-	struct restore *re = arg;
-	struct service *s = re->service;
-	struct vmq_err err = VMQ_ERR_INIT;
-	struct vmq_filter rec = *f;
-	struct queue *q = f->queue <= VMQ_QUEUES_MAX ? s->queue[f->queue] : NULL;
-	int rc;
-
-	if (f->target != VMQ_TARGET_SLOT)
-		rc = filters_add(s->filters, key, &rec, NULL, &err);
-	else if (q)
-		rc = queue_filter_set(q, key, f->owner, &rec, &err);
-	else
-		rc = vmq_err(&err, -ENOENT, "its queue %u is gone", f->queue);
-	if (rc) {
-		log_warn("filter %u of the last run is lost: %s", f->id, err.text);
-		attach_filter_del(s->attachment, key);
-	}
-	return 0;
-}
-
-/* Replay the records by the ordinary verbs. */
-static void restore_all(struct service *s)
-{
-	struct restore re = { .service = s };
-	struct vmq_err err = VMQ_ERR_INIT;
-	uint32_t id;
-
-	s->restoring = true;
-	attach_each_queue(s->attachment, restore_queue, &re);
-	attach_each_filter(s->attachment, restore_filter, &re);
-	s->restoring = false;
-	if (service_refresh_stations(s, &err))
-		log_warn("the switch knows no virtual machine: %s", err.text);
-	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
-		if (s->queue[id])
-			port_set_paused(s->queue[id]->port,
-					s->queue[id]->rec.flags & VMQ_QUEUE_F_PAUSED);
-	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
-		if (s->queue[id] && re.complete[id] && queue_complete(s->queue[id], &err))
-			log_warn("queue %s stays on queue 0: %s", s->queue[id]->rec.name, err.text);
-	if (s->n_queues)
-		log_info("took over %u queue%s and %u filter%s", s->n_queues,
-			 s->n_queues == 1 ? "" : "s", filters_count(s->filters),
-			 filters_count(s->filters) == 1 ? "" : "s");
 }
 
 /* ---- the loop's descriptors -------------------------------------------- */
@@ -287,6 +219,7 @@ static int open_adapter(struct service *s, struct vmq_err *err)
 	rc = barrier_open(&s->barrier, err);
 	if (rc)
 		return rc;
+	restore_counters(s);
 	rc = fib_open(&s->fib, s->info->fib, s->info->fib_ctl, grace, s);
 	if (!rc)
 		rc = filters_open(&s->filters, s->attachment, s->fib);
@@ -323,6 +256,7 @@ static int open_datapath(struct service *s, struct vmq_err *err)
 		.poll_us = s->cfg.poll_us,
 		.cpus = s->cfg.cpu,
 		.n_cpus = s->cfg.n_cpus,
+		.uplink_stats = (struct uplink_stats *)s->counters.row[0].count,
 	};
 	int rc;
 

@@ -19,6 +19,7 @@
 
 #include "adapter/attach.h"
 #include "adapter/barrier.h"
+#include "adapter/counters.h"
 #include "adapter/filters.h"
 #include "adapter/netdev.h"
 #include "adapter/place.h"
@@ -50,6 +51,7 @@ struct service {
 	struct attachment *attachment;
 	const struct attach_info *info;
 	struct netdev_info dev;		/* as it was when last looked at */
+	struct counters counters;
 	struct fib *fib;
 	struct filters *filters;
 	struct rss_map *rss;

@@ -104,11 +104,16 @@ static void queue_narrowed(struct queue *q)
 static void queue_release(struct queue *q, bool keep)
 {
 	struct service *s = q->service;
+	struct port_stats last;	/* told to those who come after us */
 	int i;
 
 	queue_slots_give(q, 0);
+	if (keep)
+		port_get_stats(q->port, &q->kept->past, &last);
 	port_close(q->port, keep);
 	filters_unmute(s->filters, q->id, NULL);	/* it has none, but its id is reused */
+	if (!keep)
+		counters_clear(&s->counters, q->id);
 	for (i = 0; i < q->rec.n_macs; i++)
 		service_address_del(s, q->rec.mac[i], q->rec.rule);
 	if (!keep)

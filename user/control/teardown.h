@@ -11,6 +11,9 @@ int queue_next(const struct queue *q, enum queue_event ev, struct vmq_err *err);
 void queue_enter(struct queue *q, enum queue_state state);	/* announces a change */
 /* Socket slots for so many pairs; give back all but so many. */
 int queue_slots_take(struct queue *q, uint16_t n, struct vmq_err *err);
+/* What a slot counted; and added up. */
+void slot_stats_add(struct vmq_slot_stats *sum, const struct vmq_slot_stats *one);
+
 void queue_slots_give(struct queue *q, uint16_t keep);
 uint32_t queue_slots_used(const struct service *s);	/* of all queues */
 /* What all slots have counted so far, those given up included. */

@@ -237,7 +237,7 @@ int datapath_open(struct datapath **out, const struct datapath_config *cfg,
 	rc = datapath_open_rxqs(dp, cfg->rxqs, cfg->txqs, err);
 	if (rc)
 		goto err_close;
-	rc = switch_open(&dp->sw, dp, cfg->ifindex, dp->ifname, err);
+	rc = switch_open(&dp->sw, dp, cfg->ifindex, dp->ifname, cfg->uplink_stats, err);
 	if (rc) {
 		dp->sw = NULL;
 		goto err_close;

@@ -36,6 +36,7 @@ struct datapath_config {
 	uint32_t poll_us;
 	const uint16_t *cpus;	/* one worker each */
 	int	 n_cpus;
+	struct uplink_stats *uplink_stats;	/* where it counts; NULL: its own memory */
 };
 
 /* Longest frame that a chunk of this size carries (kernel headroom 256). */

@@ -100,6 +100,9 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 	pair->rule = p->rule;
 	pair->oob = p->oob;
 	pair->paused = p->paused;
+	pair->stats = p->row ? p->row(p->row_arg, p->id, index) : NULL;
+	if (!pair->stats)
+		pair->stats = &pair->own_stats;
 	pthread_mutex_init(&pair->lane_lock, NULL);
 	pair->rx_lock = &p->pair[pair->lane]->lane_lock;
 	pair->transmit.poll = receive_transmit_poll;
@@ -114,7 +117,7 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 		.txq = datapath_txq(dp, p->id, (uint16_t)index),
 		.sw = datapath_switch(dp),
 		.max_frame = datapath_max_frame(dp),
-		.stats = &pair->stats,
+		.stats = pair->stats,
 		.trust = trust,
 	};
 	return 0;
@@ -157,6 +160,12 @@ int port_open(struct port **out, struct datapath *dp, const struct port_config *
 	p->rule = cfg->rule;
 	p->oob = cfg->oob;
 	p->paused = cfg->paused;
+	p->kept = cfg->kept ? cfg->kept : &p->own_kept;
+	p->row = cfg->row;
+	p->row_arg = cfg->row_arg;
+	p->banked = (struct ring_counts){
+		.full = p->kept->ring_full, .no_buffer = p->kept->no_buffer,
+	};
 	p->width = cfg->pairs;
 	p->lanes = cfg->channel_pairs ? cfg->channel_pairs : cfg->pairs;
 	snprintf(p->name, sizeof(p->name), "%s", cfg->name);
@@ -497,7 +506,7 @@ static void port_sum_pair(const struct pair *pair, struct port_stats *out)
 	const struct stat_desc *d;
 
 	for (d = port_stat_table; d->name; d++) {
-		const char *from = (const char *)&pair->stats + d->offset;
+		const char *from = (const char *)pair->stats + d->offset;
 		char *to = (char *)out + d->offset;
 
 		*(uint64_t *)to += load_relaxed((const uint64_t *)from);
@@ -549,16 +558,21 @@ void port_get_stats(const struct port *p, const struct vmq_slot_stats *bpf,
 		    struct port_stats *out)
 {
 	struct timespec pause = { .tv_nsec = BATCH_NS };
-	uint64_t known;
+	uint64_t known, lost = p->kept->lost_at_restart;
 	int looks = 0;
 
-	while (known = port_read_stats(p, out), known < bpf->redirected && looks++ < LOOKS)
+	while (known = port_read_stats(p, out) + lost, known < bpf->redirected && looks++ < LOOKS)
 		nanosleep(&pause, NULL);
 	out->too_big = bpf->too_big;
 	out->to_host = bpf->to_host;
 	out->matched_bytes = bpf->bytes;
 	out->redirect_failed = bpf->redirected - MIN(known, bpf->redirected);
 	out->matched = bpf->too_big + MAX(known, bpf->redirected);
+	out->lost_at_restart = lost;
+	/* What was told once must not be less after a restart. */
+	p->kept->ring_full = out->ring_full;
+	p->kept->no_buffer = out->no_buffer;
+	p->kept->redirect_failed = out->redirect_failed;
 }
 
 void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_stats *out)
@@ -566,13 +580,13 @@ void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_s
 	const struct pair *from = p->pair[pair];
 
 	out->cpu = worker_cpu(from->worker);
-	out->delivered = load_relaxed(&from->stats.delivered);
-	out->switched = load_relaxed(&from->stats.switch_delivered);
-	out->tx_frames = load_relaxed(&from->stats.tx_frames);
+	out->delivered = load_relaxed(&from->stats->delivered);
+	out->switched = load_relaxed(&from->stats->switch_delivered);
+	out->tx_frames = load_relaxed(&from->stats->tx_frames);
 	out->handled = out->delivered + out->tx_frames +
-		       load_relaxed(&from->stats.channel_full) +
-		       load_relaxed(&from->stats.channel_error) +
-		       load_relaxed(&from->stats.discarded);
+		       load_relaxed(&from->stats->channel_full) +
+		       load_relaxed(&from->stats->channel_error) +
+		       load_relaxed(&from->stats->discarded);
 }
 
 /* ---- for the switch ------------------------------------------------------------------ */

@@ -37,6 +37,10 @@ struct port_config {
 	uint16_t pairs;		/* that receive */
 	uint16_t channel_pairs;	/* that the channel has; 0: as many */
 	uint16_t cpu[VMQ_PAIRS_MAX];	/* of the workers' set; of the larger number */
+	/* Where counters outlive us (vmq/abi.h); NULL: in the port's own memory. */
+	struct vmq_queue_counters *kept;
+	struct port_stats *(*row)(void *arg, uint32_t queue, int pair);
+	void *row_arg;
 };
 
 int port_open(struct port **out, struct datapath *dp, const struct port_config *cfg,

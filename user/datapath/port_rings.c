@@ -57,6 +57,8 @@ static void port_close_ring(struct port *p, struct ring **at)
 	ring_close(*at, &last, datapath_closer(p->dp, p->closing), p->closing);
 	p->banked.full += last.full;
 	p->banked.no_buffer += last.no_buffer;
+	p->kept->ring_full = MAX(p->kept->ring_full, p->banked.full);
+	p->kept->no_buffer = MAX(p->kept->no_buffer, p->banked.no_buffer);
 	*at = NULL;
 }
 

@@ -27,6 +27,10 @@ struct port {
 	uint32_t entries;
 	uint16_t slot[VMQ_PAIRS_MAX];
 	struct ring_counts banked;
+	struct vmq_queue_counters *kept;	/* what a restart must know of the above */
+	struct vmq_queue_counters own_kept;
+	struct port_stats *(*row)(void *arg, uint32_t queue, int pair);
+	void *row_arg;
 	struct pair *pair[VMQ_PAIRS_MAX];
 };
 

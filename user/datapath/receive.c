@@ -106,11 +106,11 @@ static int receive_give(struct pair *p, const struct frame *f, int n)
 	} else {
 		res.error = (uint32_t)n;
 	}
-	counter_add(&p->stats.delivered, res.delivered);
+	counter_add(&p->stats->delivered, res.delivered);
 	if (res.full)
-		counter_add(&p->stats.channel_full, res.full);
+		counter_add(&p->stats->channel_full, res.full);
 	if (res.error)
-		counter_add(&p->stats.channel_error, res.error);
+		counter_add(&p->stats->channel_error, res.error);
 	p->drain_delivered += res.delivered;
 	return settled;
 }
@@ -190,9 +190,9 @@ bool receive_switched(struct pair *p, const struct frame *f)
 	if (p->channel && !p->paused)
 		p->channel->ops->rx_burst(p->channel, p->lane, f, 1, &res);
 	if (res.delivered)
-		counter_add(&p->stats.switch_delivered, 1);
+		counter_add(&p->stats->switch_delivered, 1);
 	else
-		counter_add(&p->stats.switch_dropped, 1);
+		counter_add(&p->stats->switch_dropped, 1);
 	pthread_mutex_unlock(p->rx_lock);
 	return res.delivered;
 }
@@ -230,7 +230,7 @@ static uint32_t receive_drop(struct pair *p, uint32_t from, uint64_t *reason)
  */
 uint32_t receive_discard(struct pair *p, uint32_t from)
 {
-	return receive_drop(p, from, &p->stats.discarded);
+	return receive_drop(p, from, &p->stats->discarded);
 }
 
 static bool receive_empty(const struct pair *p)
@@ -261,8 +261,8 @@ void receive_drain_end(struct pair *p)
 	if (!p->drain)
 		return;
 	full = p->drain->stopped && receive_stuck(p);
-	p->drain_discarded = receive_drop(p, 0, full ? &p->stats.channel_full
-						     : &p->stats.discarded);
+	p->drain_discarded = receive_drop(p, 0, full ? &p->stats->channel_full
+						     : &p->stats->discarded);
 	worker_del(p->drain_source.worker, &p->drain_source);
 	p->drain_done(p);
 }

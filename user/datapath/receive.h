@@ -53,9 +53,10 @@ struct pair {
 
 	/*
 	 * rx counters of rings and all of tx: written by the pair's worker;
-	 * switch_…: under rx_lock. Read by anyone.
+	 * switch_…: under rx_lock. Read by anyone. Where they outlive us, or here.
 	 */
-	struct port_stats stats;
+	struct port_stats *stats;
+	struct port_stats own_stats;
 };
 
 /* Polls of sources: a ring, the guest's transmit side, a drain. */

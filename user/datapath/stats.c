@@ -9,6 +9,11 @@
 #include <string.h>
 
 #include "datapath/stats.h"
+#include "vmq/abi.h"
+
+_Static_assert(sizeof(struct port_stats) <= VMQ_COUNTERS_MAX * sizeof(uint64_t) &&
+	       sizeof(struct uplink_stats) <= VMQ_COUNTERS_MAX * sizeof(uint64_t),
+	       "a row of kept counters has room for them");
 
 #define STAT(type, field, group, help) \
 	{ #field, group, offsetof(struct type, field), help }
@@ -30,6 +35,7 @@ const struct stat_desc port_stat_table[] = {
 	STAT(port_stats, channel_full, "dropped", "the channel had no room"),
 	STAT(port_stats, channel_error, "dropped", "no channel, or the channel refused the frame"),
 	STAT(port_stats, discarded, "dropped", "still in the rings when the queue was stopped"),
+	STAT(port_stats, lost_at_restart, NULL, "ended unseen: the service was killed meanwhile"),
 	STAT(port_stats, to_host, NULL, "found for this queue but passed to queue 0: no ring"),
 	STAT(port_stats, switch_delivered, NULL, "frames given to the guest by the switch"),
 	STAT(port_stats, switch_dropped, NULL, "frames of the switch the guest did not take"),
@@ -60,6 +66,21 @@ const struct stat_desc uplink_stat_table[] = {
 	STAT(uplink_stats, dropped, NULL, "frames the packet socket had no room for"),
 	{ NULL, NULL, 0, NULL },
 };
+
+static uint32_t layout_of(uint32_t hash, const struct stat_desc *d)
+{
+	for (; d->name; d++) {
+		for (const char *c = d->name; *c; c++)
+			hash = (hash ^ (uint8_t)*c) * 0x01000193;	/* FNV-1a */
+		hash = (hash ^ (uint32_t)d->offset) * 0x01000193;
+	}
+	return hash;
+}
+
+uint32_t port_stats_layout(void)
+{
+	return layout_of(layout_of(0x811c9dc5, port_stat_table), uplink_stat_table);
+}
 
 uint64_t port_stats_dropped(const struct port_stats *s)
 {

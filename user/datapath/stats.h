@@ -2,7 +2,8 @@
 /*
  * stats.h - every frame is accounted for
  *
- * Per queue, at rest: matched = delivered + the sum of dropped. While frames
+ * Per queue, at rest: matched = delivered + the sum of dropped + lost_at_restart,
+ * which is none unless the service was killed. While frames
  * move, `in_flight` is what lies in the RX rings, measured. `redirect_failed`
  * is what the kernel refused after the program had redirected it: the only
  * figure that is a difference, because the kernel counts it nowhere.
@@ -29,6 +30,7 @@ struct port_stats {
 	uint64_t channel_full;
 	uint64_t channel_error;
 	uint64_t discarded;
+	uint64_t lost_at_restart;
 	uint64_t to_host;
 	/* receive through the switch: queue 0, floods, other VMs */
 	uint64_t switch_delivered;
@@ -59,6 +61,9 @@ struct stat_desc {
 };
 
 extern const struct stat_desc port_stat_table[];	/* ended by a NULL name */
+
+/* Of the names above in their order: counters that are kept are read by these. */
+uint32_t port_stats_layout(void);
 
 uint64_t port_stats_dropped(const struct port_stats *s);	/* sum of group "dropped" */
 

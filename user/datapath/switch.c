@@ -177,16 +177,18 @@ int switch_set_stations(struct uswitch *sw, const struct station *st, uint32_t n
  * @dp: data path, for datapath_sync()
  * @ifindex: interface of the uplink
  * @ifname: its name, for sentences
+ * @stats: where the uplink counts; NULL: in memory of its own
  * @err: sentence
  *
  * Return: 0 or -errno.
  */
 int switch_open(struct uswitch **out, struct datapath *dp, int ifindex,
-		const char *ifname, struct vmq_err *err)
+		const char *ifname, struct uplink_stats *stats, struct vmq_err *err)
 {
 	struct uswitch *sw = calloc(1, sizeof(*sw));
 	struct uplink_config cfg = {
 		.ifindex = ifindex, .ifname = ifname, .frame = switch_from_wire, .arg = sw,
+		.stats = stats,
 	};
 	int rc;
 

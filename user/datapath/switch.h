@@ -38,7 +38,7 @@ struct station {
 };
 
 int switch_open(struct uswitch **out, struct datapath *dp, int ifindex,
-		const char *ifname, struct vmq_err *err);
+		const char *ifname, struct uplink_stats *stats, struct vmq_err *err);
 void switch_close(struct uswitch *sw);
 
 /* Uplink on or off in worker @w (control thread, through worker_call() inside). */

@@ -67,7 +67,8 @@ struct uplink {
 	void	*arg;
 	int	 ifindex;
 	char	 ifname[16];
-	struct uplink_stats stats;	/* the worker's, but `dropped` */
+	struct uplink_stats *stats;	/* the worker's, but `dropped`; kept, or: */
+	struct uplink_stats own_stats;
 	struct mmsghdr msg[UPLINK_BATCH];
 	struct uplink_slot slot[UPLINK_BATCH];
 	uint8_t	 segment[UPLINK_FRAME];
@@ -78,23 +79,23 @@ struct uplink {
 static void uplink_deliver(struct uplink *u, const uint8_t *data, uint32_t len)
 {
 	uint64_t *const count[] = {
-		[UPLINK_IGNORED] = &u->stats.ignored,
-		[UPLINK_FLOODED] = &u->stats.flooded,
-		[UPLINK_CARRIED] = &u->stats.carried,
+		[UPLINK_IGNORED] = &u->stats->ignored,
+		[UPLINK_FLOODED] = &u->stats->flooded,
+		[UPLINK_CARRIED] = &u->stats->carried,
 	};
 	struct frame_info fi;
 
-	counter_add(&u->stats.frames, 1);
+	counter_add(&u->stats->frames, 1);
 	if (frame_look(&fi, data, len))
 		counter_add(count[u->frame(u->arg, &fi, switch_vlan_of(&fi))], 1);
 	else
-		counter_add(&u->stats.malformed, 1);
+		counter_add(&u->stats->malformed, 1);
 }
 
 static void uplink_malformed(struct uplink *u)
 {
-	counter_add(&u->stats.frames, 1);
-	counter_add(&u->stats.malformed, 1);
+	counter_add(&u->stats->frames, 1);
+	counter_add(&u->stats->malformed, 1);
 }
 
 static void uplink_segments(struct uplink *u, const uint8_t *data, uint32_t len,
@@ -266,7 +267,7 @@ static void uplink_bank(struct uplink *u)
 	socklen_t len = sizeof(st);
 
 	if (u->worker && !getsockopt(u->source.fd, SOL_PACKET, PACKET_STATISTICS, &st, &len))
-		u->stats.dropped += st.tp_drops;
+		u->stats->dropped += st.tp_drops;
 }
 
 /**
@@ -367,6 +368,7 @@ int uplink_open(struct uplink **out, const struct uplink_config *cfg, struct vmq
 	u->source.poll = uplink_poll;
 	u->frame = cfg->frame;
 	u->arg = cfg->arg;
+	u->stats = cfg->stats ? cfg->stats : &u->own_stats;
 	u->ifindex = cfg->ifindex;
 	strncpy(u->ifname, cfg->ifname, sizeof(u->ifname) - 1);
 	for (int i = 0; i < UPLINK_BATCH; i++) {
@@ -401,11 +403,11 @@ void uplink_stats(struct uplink *u, struct uplink_stats *out)
 {
 	uplink_bank(u);
 	*out = (struct uplink_stats){
-		.frames = load_relaxed(&u->stats.frames),
-		.flooded = load_relaxed(&u->stats.flooded),
-		.carried = load_relaxed(&u->stats.carried),
-		.ignored = load_relaxed(&u->stats.ignored),
-		.malformed = load_relaxed(&u->stats.malformed),
-		.dropped = u->stats.dropped,
+		.frames = load_relaxed(&u->stats->frames),
+		.flooded = load_relaxed(&u->stats->flooded),
+		.carried = load_relaxed(&u->stats->carried),
+		.ignored = load_relaxed(&u->stats->ignored),
+		.malformed = load_relaxed(&u->stats->malformed),
+		.dropped = u->stats->dropped,
 	};
 }

@@ -31,6 +31,7 @@ struct uplink_config {
 	/* A frame and its VLAN (0, 1 ... 4095, SWITCH_VLAN_NONE); valid during the call. */
 	enum uplink_fate (*frame)(void *arg, const struct frame_info *fi, uint16_t vlan);
 	void *arg;
+	struct uplink_stats *stats;	/* where it counts; NULL: in memory of its own */
 };
 
 int uplink_open(struct uplink **out, const struct uplink_config *cfg, struct vmq_err *err);
