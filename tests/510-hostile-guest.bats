@@ -28,7 +28,7 @@ setup()
 	ctl queue add vm2 --mac $M2 --channel tap:eth0,netns=vm2
 	in_ns vm2 ip addr add 192.0.2.12/24 dev eth0
 	in_ns vm2 ip link set eth0 up
-	ctl queue add vm1 --mac $M1 --vlan untagged --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	ctl queue add vm1 --mac $M1 --vlan untagged --channel vhost-user:/run/vmq/vm1.sock
 }
 
 teardown()
@@ -39,7 +39,7 @@ teardown()
 # hostile MODE: tests/prog/hostile-guest as vm1, in the background
 hostile()
 {
-	"$PROG/hostile-guest" "$BATS_TEST_TMPDIR/vm1.sock" $M1 $M2 "$1" \
+	"$PROG/hostile-guest" /run/vmq/vm1.sock $M1 $M2 "$1" \
 		>"$BATS_TEST_TMPDIR/cuts" 2>&1 </dev/null 3>&- &
 	remember $! hostile
 }

@@ -160,7 +160,8 @@ static int set_name(struct vmq *v, const char *name)
 }
 
 /*
- * The only service there is. Sockets of dead services do not count; one that we
+ * The only service there is. Sockets of dead services do not count, nor those of
+ * another type (a vhost-user channel's may lie there, too: EPROTOTYPE); one that we
  * may not use does, or `-i` would be needed or not depending on who asks.
  */
 static int open_only(struct vmq *v, const char *run_dir)
@@ -175,7 +176,7 @@ static int open_only(struct vmq *v, const char *run_dir)
 		return rc;
 	for (int i = 0; i < n; i++) {
 		fd = connect_to(v, run_dir, names[i]->d_name);
-		if (fd == -ECONNREFUSED || fd == -ENOENT)
+		if (fd == -ECONNREFUSED || fd == -ENOENT || fd == -EPROTOTYPE)
 			continue;
 		append_name(list, sizeof(list), names[i]->d_name);
 		if (found++) {
