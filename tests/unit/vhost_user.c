@@ -126,7 +126,7 @@ static void test_traffic(void)
 	uint8_t data[2048] = { 0 };
 	struct channel_rx res;
 	struct frame_buf buf;
-	int i, bad = 0, ep;
+	int i, bad = 0, ep, other;
 
 	/* the end of the last connection may take a moment to be seen */
 	for (i = 0; !rx(&vm, 0, data, 100, &res) && i < FRONT_WAIT_MS; i++)
@@ -159,12 +159,31 @@ static void test_traffic(void)
 	front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, 2, 0);
 	front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, 3, 0);
 	front_sync(&vm.f);
-	ok(rx(&vm, 1, data, 100, &res) == 1 && res.full == 1,
-	   "pairs: a frame of a pair that is off finds no room in the other");
+	other = epoll_create1(EPOLL_CLOEXEC);
+	epoll_ctl(other, EPOLL_CTL_ADD, vm.ch->ops->fd(vm.ch, 1), &ev);
+	readable(other);
+	ok(rx(&vm, 1, data, 100, &res) == 0 && !res.full && !res.error,
+	   "pairs: a frame of a pair that is off waits for room in the other");
+	ok(tx(&vm, 1, &buf, data) == 0 && !readable(other), "pairs: its worker is not kept busy");
 	driver_give(&vm.f.ring[0], BUF(0), 2048, RING_DESC_WRITE);
+	while (readable(ep))
+		;
+	front_kick(&vm.f, 0);
+	ok(readable(ep) && !readable(other), "pairs: the guest's kick wakes the worker of the other");
+	ok(tx(&vm, 0, &buf, data) == 0 && readable(other), "pairs: which wakes the one that waits");
+	ok(tx(&vm, 0, &buf, data) == 0 && !readable(other), "pairs: once");
 	ok(rx(&vm, 1, data, 100, &res) == 1 && res.delivered == 1 &&
 	   driver_used_next(&vm.f.ring[0]),
-	   "pairs: it is delivered there when there is");
+	   "pairs: and the frame is delivered there");
+	ok(rx(&vm, 1, data, 100, &res) == 0 && readable(other) == 0, "pairs: the next one waits");
+	front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, 0, 0);
+	front_sync(&vm.f);
+	ok(readable(other), "pairs: until the other is off as well");
+	ok(rx(&vm, 1, data, 100, &res) == 1 && res.error == 1,
+	   "pairs: then there is nobody to take it");
+	front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, 0, 1);
+	front_sync(&vm.f);
+	close(other);
 	memset(vm.g.mem + BUF(3), 0, 200);
 	driver_give(&vm.f.ring[3], BUF(3), 100, 0);
 	ok(tx(&vm, 1, &buf, data) == 1 && buf.fault == CHANNEL_DISABLED &&
@@ -210,7 +229,7 @@ static void test_stop(void)
 	ok(front_ask(&vm.f, VHOST_USER_GET_VRING_BASE, s, 8) && vm.f.in.state.num == base,
 	   "stop: GET_VRING_BASE tells where the receive ring ended");
 	memset(vm.g.mem + BUF(0), 0xaa, 2048);
-	ok(rx(&vm, 0, data, 100, &res) == 1 && res.full == 1,
+	ok(rx(&vm, 0, data, 100, &res) == 0 && !res.full && !res.error,
 	   "stop: a frame for the stopped ring does not reach it");
 	ok(vm.g.mem[BUF(0)] == 0xaa && vm.f.ring[0].used->idx == base,
 	   "L-2 stop: no guest memory is written behind the answer");

@@ -19,7 +19,7 @@
  *
  * A guest uses as many pairs as it likes (Linux: one per virtual CPU), while the
  * device spreads flows over all. Frames of a pair that the guest has not enabled
- * go to the first one that it has.
+ * go to the first one that it has, and wait for it when it has no room.
  *
  * When the front end stops the guest's rings, its queue goes first: frames that
  * the data path holds are delivered before the answer, because the answer is the
@@ -144,6 +144,7 @@ void vhost_user_reset(struct vhost_user *vu)
 	vu->moved = false;
 	vu->announce_left = 0;
 	store_relaxed(&vu->announce, 0);
+	store_relaxed(&vu->roomless, 0);
 	store_relaxed(&vu->failed, false);
 	store_relaxed(&vu->expected, false);
 	/* Frames that have waited for this guest are to be dropped now. */
@@ -222,16 +223,15 @@ static struct vring *rx_substitute(struct vhost_user *vu)
 }
 
 /*
- * A frame that finds no room in a substitute is dropped: that ring's kicks wake
- * another worker, and nobody would try again. Without any the frames wait while
- * a front end is about to start its guest: those of one that was migrated here
- * may come before it. More than a ring holds never wait.
+ * Give frames to the first pair that the guest uses. Without any they wait while
+ * a front end is about to start its guest: those of one that was migrated here may
+ * come before it. More than a ring holds never wait.
  */
-static int rx_elsewhere(struct vhost_user *vu, const struct frame *f, int n,
-			struct channel_rx *res)
+static int rx_substituted(struct vhost_user *vu, const struct frame *f, int n,
+			  struct channel_rx *res)
 {
 	struct vring *r = rx_substitute(vu);
-	int settled = 0;
+	int settled;
 
 	if (!r && load_relaxed(&vu->expected))
 		return 0;
@@ -239,10 +239,39 @@ static int rx_elsewhere(struct vhost_user *vu, const struct frame *f, int n,
 		res->error += (uint32_t)n;
 		return n;
 	}
-	if (vring_rx(r, f, n, res, &settled) == VRING_BROKEN)
-		vhost_user_fail(vu);
-	res->full += (uint32_t)(n - settled);
+	if (vring_rx(r, f, n, res, &settled) != VRING_BROKEN)
+		return settled;
+	vhost_user_fail(vu);
+	res->error += (uint32_t)(n - settled);
 	return n;
+}
+
+/*
+ * What finds no room waits, as it would for a ring of its own. But the guest's
+ * kick wakes another worker, so that one must know who waits. It is told before
+ * the last look for room: had it been told afterwards, the kick could have come
+ * in between.
+ */
+static int rx_elsewhere(struct vhost_user *vu, int pair, const struct frame *f, int n,
+			struct channel_rx *res)
+{
+	int settled = rx_substituted(vu, f, n, res);
+
+	if (settled == n)
+		return n;
+	__atomic_fetch_or(&vu->roomless, BIT64(pair), __ATOMIC_SEQ_CST);
+	return settled + rx_substituted(vu, f + settled, n - settled, res);
+}
+
+void vhost_user_wake_roomless(struct vhost_user *vu)
+{
+	uint64_t who;
+
+	if (!load_relaxed(&vu->roomless))
+		return;
+	who = __atomic_exchange_n(&vu->roomless, 0, __ATOMIC_SEQ_CST);
+	for (; who; who &= who - 1)
+		vhost_user_wake(vu, __builtin_ctzll(who));
 }
 
 static int vhost_user_rx_burst(struct channel *ch, int pair, const struct frame *f, int n,
@@ -253,7 +282,7 @@ static int vhost_user_rx_burst(struct channel *ch, int pair, const struct frame 
 
 	switch (vring_rx(ring_of(vu, pair, false), f, n, res, &settled)) {
 	case VRING_OFF:
-		return rx_elsewhere(vu, f, n, res);
+		return rx_elsewhere(vu, pair, f, n, res);
 	case VRING_BROKEN:
 		vhost_user_fail(vu);
 		res->error += (uint32_t)(n - settled);
@@ -293,6 +322,9 @@ static int vhost_user_tx_burst(struct channel *ch, int pair, struct frame_buf *b
 	struct vhost_user *vu = container_of(ch, struct vhost_user, ch);
 	int own = 0, taken;
 
+	/* Was it a kick for more receive buffers? One who waits himself does not ask. */
+	if (load_relaxed(&ring_of(vu, pair, false)->ready))
+		vhost_user_wake_roomless(vu);
 	if (!pair && load_relaxed(&vu->announce) && !load_relaxed(&vu->paused) &&
 	    n > 0 && buf->room >= RARP_LEN) {
 		rarp_build(__atomic_exchange_n(&vu->announce, 0, __ATOMIC_RELAXED), buf);

@@ -201,6 +201,7 @@ struct vhost_user {
 	bool	 quiet;			/* the data path holds nothing: the thread must look */
 	bool	 expected;		/* connected, and has not run yet: frames wait for it */
 	bool	 paused;
+	uint64_t roomless;		/* pairs whose frames wait for another's ring, a bit each */
 	uint64_t announce;		/* send a RARP for this address (mac_to_u48()) */
 	struct vhost_user_pair pair[VMQ_PAIRS_MAX];
 	struct vring ring[2 * VMQ_PAIRS_MAX];	/* rx of pair 0, tx of pair 0, rx of 1, ... */
@@ -215,6 +216,9 @@ void vhost_user_free(struct vhost_user *vu);
 
 /* Any thread: have the pair's worker look at its rings. */
 void vhost_user_wake(struct vhost_user *vu, int pair);
+
+/* Any thread: have those look that wait for room in another pair's ring. */
+void vhost_user_wake_roomless(struct vhost_user *vu);
 
 /* Forget what a connection agreed on; no guest memory is touched afterwards. */
 void vhost_user_reset(struct vhost_user *vu);

@@ -179,6 +179,7 @@ int vhost_user_vring_enable(struct vhost_user *vu, struct vhost_user_msg *m, str
 	vring_set_enabled(r, m->state.num);
 	vring_unlock(r);
 	vhost_user_wake(vu, (int)m->state.index / 2);
+	vhost_user_wake_roomless(vu);
 	vhost_user_tell(vu, m->state.num ? vu->addr.sun_path : "disabled by the front end");
 	return 0;
 }
