@@ -22,7 +22,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/util.h"
@@ -80,12 +82,29 @@ static void pair_stop(struct worker *w, void *arg)
 
 /* ---- open and close --------------------------------------------------------- */
 
-/* A pair beyond those of the channel shares one of the guest's queues. */
+/*
+ * A pair beyond those of the channel shares one of the guest's queues. It takes
+ * nothing from it, but wants to know of room there (receive.c).
+ */
+static int pair_share(struct port *p, struct pair *pair)
+{
+	struct pair *owner = p->pair[pair->lane];
+
+	pair->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pair->room_fd < 0)
+		return -errno;
+	pair->transmit.poll = receive_room_poll;
+	pair->transmit.fd = pair->room_fd;
+	pair->sharer = owner->sharer;
+	store_release(&owner->sharer, pair);
+	return 0;
+}
+
 static int pair_open(struct port *p, struct worker *w, bool trust)
 {
 	struct datapath *dp = p->dp;
 	struct channel *ch = p->channel;
-	int index = p->pairs;
+	int index = p->pairs, rc;
 	struct pair *pair;
 
 	pair = calloc(1, sizeof(*pair));
@@ -107,6 +126,7 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 	pair->rx_lock = &p->pair[pair->lane]->lane_lock;
 	pair->transmit.poll = receive_transmit_poll;
 	pair->transmit.fd = ch && index < p->lanes ? ch->ops->fd(ch, index) : -1;
+	pair->room_fd = -1;
 	pair->drain_source.poll = receive_drain_poll;
 	pair->drain_source.fd = -1;
 	pair->ctx = (struct transmit_ctx){
@@ -120,7 +140,13 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 		.stats = pair->stats,
 		.trust = trust,
 	};
-	return 0;
+	rc = ch && index >= p->lanes ? pair_share(p, pair) : 0;
+	if (rc) {
+		p->pairs--;
+		pthread_mutex_destroy(&pair->lane_lock);
+		free(pair);
+	}
+	return rc;
 }
 
 static void port_free(struct port *p)
@@ -129,6 +155,8 @@ static void port_free(struct port *p)
 
 	for (i = 0; i < p->pairs; i++) {
 		pthread_mutex_destroy(&p->pair[i]->lane_lock);
+		if (p->pair[i]->room_fd >= 0)
+			close(p->pair[i]->room_fd);
 		free(p->pair[i]);
 	}
 	free(p);
@@ -410,7 +438,8 @@ int port_set_width(struct port *p, uint16_t width, const uint16_t *slot, uint16_
 		   struct vmq_err *err)
 {
 	struct worker *w = datapath_worker(p->dp, cpu);
-	int rc;
+	struct pair_call call = { .rc = 0 };
+	int i, rc;
 
 	while (p->pairs < width) {
 		rc = w ? pair_open(p, w, p->pair[0]->ctx.trust) : -EINVAL;
@@ -418,6 +447,14 @@ int port_set_width(struct port *p, uint16_t width, const uint16_t *slot, uint16_
 			return vmq_err_sys(err, rc, "queue %s: cannot make pair %u on CPU %u",
 					   p->name, p->pairs, cpu);
 	}
+	for (i = p->lanes; i < p->pairs && !call.rc; i++) {
+		call.pair = p->pair[i];
+		if (call.pair->transmit.fd >= 0 && !call.pair->transmit.worker)
+			worker_call(call.pair->worker, pair_start, &call);
+	}
+	if (call.rc)
+		return vmq_err_sys(err, call.rc, "queue %s: the worker of CPU %u cannot watch its "
+				   "channel", p->name, cpu);
 	return port_rings_width(p, width, slot, err);
 }
 

@@ -13,10 +13,14 @@
  * in the ring and the ring is *blocked*: it waits for the guest's kick (the
  * channel's descriptor) or for a new frame's edge. When the ring is full the
  * kernel drops and counts this guest's frames, and nobody else's.
+ *
+ * The kick wakes the worker of the lane's own pair. Pairs that share the lane say
+ * that they wait, and are woken by that one.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "common/util.h"
@@ -145,6 +149,11 @@ int receive_poll(struct source *s)
 	r->blocked = settled < (int)n;
 	if (r->blocked)
 		xsk_ring_cons__cancel(&r->rx, n - (uint32_t)settled);
+	if (r->blocked && p->room_fd >= 0 && !load_relaxed(&p->waits)) {
+		/* A kick that came before this was said has woken nobody: look again. */
+		__atomic_store_n(&p->waits, true, __ATOMIC_SEQ_CST);
+		worker_wake_source(s->worker, s);
+	}
 	if (p->drain)
 		worker_wake_source(p->drain_source.worker, &p->drain_source);
 	return settled;
@@ -164,6 +173,29 @@ void receive_retry(struct pair *p, bool all)
 	}
 }
 
+/* Those who share the lane of @p, be they in other workers. */
+static void receive_tell_sharers(struct pair *p)
+{
+	struct pair *other = load_acquire(&p->sharer);
+	uint64_t one = 1;
+
+	for (; other; other = load_acquire(&other->sharer))
+		if (load_relaxed(&other->waits) &&
+		    __atomic_exchange_n(&other->waits, false, __ATOMIC_SEQ_CST) &&
+		    write(other->room_fd, &one, sizeof(one)) < 0)
+			log_debug("queue %u: %s", port_id(p->port), strerror(errno));
+}
+
+/* The descriptor is never read: the write alone wakes, edge-triggered. */
+int receive_room_poll(struct source *s)
+{
+	struct pair *p = container_of(s, struct pair, transmit);
+
+	if (!p->paused)
+		receive_retry(p, false);
+	return 0;
+}
+
 /* The guest sent something, or made room: this descriptor tells of both. */
 int receive_transmit_poll(struct source *s)
 {
@@ -173,6 +205,7 @@ int receive_transmit_poll(struct source *s)
 	if (p->paused)
 		return 0;
 	receive_retry(p, false);
+	receive_tell_sharers(p);
 	n = transmit_poll(&p->ctx);
 	if (n >= 0)
 		return n;

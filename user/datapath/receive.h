@@ -43,6 +43,9 @@ struct pair {
 	uint32_t rings;
 
 	struct source transmit;		/* the guest's frames; fd -1: none */
+	int	 room_fd;		/* of a pair that shares a lane: eventfd, there is room */
+	bool	 waits;			/* ... for that; any worker */
+	struct pair *sharer;		/* next of those that share our lane */
 	struct transmit_ctx ctx;
 
 	struct source drain_source;	/* there while `drain` is */
@@ -62,6 +65,7 @@ struct pair {
 /* Polls of sources: a ring, the guest's transmit side, a drain. */
 int receive_poll(struct source *s);
 int receive_transmit_poll(struct source *s);
+int receive_room_poll(struct source *s);	/* of a pair that shares a lane */
 int receive_drain_poll(struct source *s);
 
 /* In the pair's worker. */
