@@ -3,10 +3,14 @@
 #
 # latency.bash - microseconds of a ping to a guest behind a tap
 #
-# Idle and with some 200,000 other frames per second. As vmq comes, always sleeping (sleep), polling through gaps of 100 ms (poll), and a
+# Pings that are 1 ms apart (idle), each sent when the last one has come back, by a
+# sender that does not sleep (busy), and 1 ms apart with some 200,000 other frames per
+# second (loaded). As vmq comes; always sleeping (sleep); always sleeping, on the CPU
+# that receives, the sender's (near); polling through gaps of 100 ms (poll); and a
 # bridge with a veth. Each contender prints p50, p99 and p99.9.
 
 pings=1000
+gap=0.001
 noise=			# one frame in so many of what the generator can do; empty: none
 
 ping_pong()
@@ -20,7 +24,7 @@ ping_pong()
 			--one-in "$noise" --seconds 60 >/dev/null &
 		noise_pid=$!
 	fi
-	ip netns exec wire "${rt[@]}" ping -c "$pings" -i 0.001 192.0.2.2 |
+	ip netns exec wire "${rt[@]}" taskset -c $gen_cpu ping -c "$pings" -i "$gap" 192.0.2.2 |
 		sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | sort -n | awk '{ v[NR] = $1 * 1000 }
 		function at(p) { return v[int((NR - 1) * p) + 1] }
 		END { if (!NR) exit 1; print at(.5), at(.99), at(.999) }'
@@ -32,14 +36,17 @@ ping_pong()
 
 latency_vmq() { guest_up_vmq; ping_pong; }
 latency_sleep() { guest_up_vmq --poll-us 0; ping_pong; }
+latency_near() { local use_cpu=$gen_cpu; latency_sleep; }
 latency_poll() { guest_up_vmq --poll-us 100000; ping_pong; }
 latency_bridge() { guest_up_bridge; ping_pong; }
 
 bench_latency()
 {
 	[ -z "$quick" ] || pings=50
-	noise=
-	compare latency idle us latency "p50 p99 p99.9" vmq sleep poll bridge
-	noise=32
-	compare latency loaded us latency "p50 p99 p99.9" vmq sleep poll bridge
+	for case in idle busy loaded; do
+		gap=0.001 noise=
+		[ $case != busy ] || gap=0
+		[ $case != loaded ] || noise=32
+		compare latency $case us latency "p50 p99 p99.9" vmq sleep near poll bridge
+	done
 }
