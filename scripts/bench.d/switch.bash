@@ -4,11 +4,11 @@
 # switch.bash - frames per second between the wire and a guest, by channel
 #
 # From the wire (in) and back (out). A tap's guest is a network namespace; the peers
-# are a Linux bridge with a veth into such a namespace (bridge) and a macvlan in it
-# (macvlan). A vhost-user guest is tests/prog/vhost-guest, which shares the
-# generator's CPU and comes before it; the peers are testpmd from net_af_xdp to
-# net_vhost (testpmd) and Open vSwitch's userspace data path from afxdp to dpdkvhostuser
-# (ovs), with the same guest.
+# are a Linux bridge with a veth into such a namespace (bridge), a macvlan in it
+# (macvlan) and Open vSwitch's userspace data path, afxdp to a veth into it (ovs). A
+# vhost-user guest is tests/prog/vhost-guest, which shares the generator's CPU and comes
+# before it; the peer is testpmd from net_af_xdp to net_vhost (testpmd), with the same
+# guest. Open vSwitch has vhost-user in its DPDK build alone, and that needs huge pages.
 
 size=64
 
@@ -16,7 +16,7 @@ size=64
 
 tap_in()
 {
-	"guest_up_$1"
+	"guest_up_$1" || return 0
 	gen=(--iface wire0 --dst "$mac" --size "$size")
 	gen_ns=wire
 	rate rx_packets vm eth0
@@ -25,7 +25,7 @@ tap_in()
 tap_out()
 {
 	[ "$1" != macvlan ] || { echo "skip: its driver has no XDP transmit"; return; }
-	"guest_up_$1"
+	"guest_up_$1" || return 0
 	gen=(--iface eth0 --dst "$wire_mac" --src "$mac" --size "$size")
 	gen_ns=vm
 	rate rx_packets wire wire0
@@ -34,9 +34,11 @@ tap_out()
 tap_in_vmq() { tap_in vmq; }
 tap_in_bridge() { tap_in bridge; }
 tap_in_macvlan() { tap_in macvlan; }
+tap_in_ovs() { tap_in ovs; }
 tap_out_vmq() { tap_out vmq; }
 tap_out_bridge() { tap_out bridge; }
 tap_out_macvlan() { tap_out macvlan; }
+tap_out_ovs() { tap_out ovs; }
 
 # ---- vhost-user: each contender listens at $tmp/vm.sock ----------------------------
 
@@ -101,8 +103,8 @@ bench_switch()
 	local sizes=(64 512 1500)
 	[ -z "$quick" ] || sizes=(64)
 	for size in "${sizes[@]}"; do
-		compare switch "tap in, $size bytes" frames/s tap_in - vmq bridge macvlan
-		compare switch "tap out, $size bytes" frames/s tap_out - vmq bridge macvlan
+		compare switch "tap in, $size bytes" frames/s tap_in - vmq bridge macvlan ovs
+		compare switch "tap out, $size bytes" frames/s tap_out - vmq bridge macvlan ovs
 		compare switch "vhost-user in, $size bytes" frames/s vhost_in - vmq testpmd
 		compare switch "vhost-user out, $size bytes" frames/s vhost_out - vmq testpmd
 	done

@@ -44,6 +44,7 @@ wire_down()
 {
 	end_of guest
 	end_of pid
+	end_of helper
 	ip link del $iface 2>/dev/null
 	ip link del br0 2>/dev/null
 	ip netns del wire
@@ -100,12 +101,21 @@ rate_of()
 	per_second "$(tail -n 1 "$tmp/receiver" | jq .frames)" "$time"
 }
 
+# urgent PATTERN: real-time priority for the threads of $pid with such a name
+urgent()
+{
+	local task
+	[ ${#rt[@]} -eq 0 ] || for task in /proc/$pid/task/*; do
+		# shellcheck disable=SC2053 # a pattern
+		[[ $(<"$task/comm") != $1 ]] || chrt -f -p 10 "${task##*/}"
+	done
+}
+
 # testpmd_up OPTION...: dpdk-testpmd from $iface on; 9 is its standard input then.
 # If that fails: a reason to stdout, and 1. Only the forwarding thread gets
 # real-time priority: the main thread waits for others by spinning.
 testpmd_up()
 {
-	local task
 	command -v dpdk-testpmd >/dev/null || { echo "skip: no dpdk-testpmd (package dpdk-dev)"; return 1; }
 	mkfifo "$tmp/in"
 	exec 9<>"$tmp/in"
@@ -116,9 +126,7 @@ testpmd_up()
 	echo start >&9
 	within 20 grep -q 'packets/burst' "$tmp/receiver" ||
 		{ echo "skip: dpdk-testpmd did not start in 20 s"; return 1; }
-	[ ${#rt[@]} -eq 0 ] || for task in /proc/$pid/task/*; do
-		[ "$(<"$task/comm")" != rte-worker-$use_cpu ] || chrt -f -p 10 "${task##*/}"
-	done
+	urgent "rte-worker-$use_cpu"
 }
 
 # load_up [OPTION]...: the service on $iface
@@ -194,4 +202,39 @@ guest_up_macvlan()
 	ip link add link $iface name eth0 netns vm address $mac type macvlan mode bridge
 	ip -n vm link set eth0 up
 	on_use_cpu $iface
+}
+
+# Open vSwitch's userspace data path between $iface and a veth into the VM's
+# namespace, afxdp on both, by one PMD thread. If that fails: a reason to stdout, and 1.
+guest_up_ovs()
+{
+	local dir=$tmp/ovs schema=/usr/share/openvswitch/vswitch.ovsschema port
+	command -v ovs-vswitchd ovsdb-server >"$tmp/got.ovs" && [ -e $schema ] ||
+		{ echo "skip: no ovs-vswitchd (package openvswitch-switch)"; return 1; }
+	export OVS_RUNDIR=$dir OVS_LOGDIR=$dir OVS_DBDIR=$dir OVS_SYSCONFDIR=$dir
+	rm -rf "$dir"
+	mkdir "$dir"
+	ip link add "p$$" numrxqueues 2 numtxqueues 2 type veth peer name eth0 netns vm \
+		address $mac numrxqueues 2 numtxqueues 2
+	ip link set "p$$" up
+	ip -n vm link set eth0 up
+	ip netns exec vm ethtool -K eth0 gro on >/dev/null	# or it takes no frames of XDP
+	ovsdb-tool create "$dir/conf.db" $schema
+	ovsdb-server "$dir/conf.db" --remote="punix:$dir/db.sock" >"$dir/db.log" 2>&1 </dev/null &
+	helper=$!
+	within 5 test -S "$dir/db.sock"
+	ovs() { timeout 10 ovs-vsctl --db="unix:$dir/db.sock" "$@" >"$dir/ctl.log" 2>&1; }
+	ovs --no-wait init
+	ovs --no-wait set Open_vSwitch . other_config:pmd-cpu-mask="$(printf '%x' $((1 << use_cpu)))"
+	ovs-vswitchd "unix:$dir/db.sock" >"$dir/log" 2>&1 </dev/null &
+	pid=$!
+	ovs add-br br0 -- set bridge br0 datapath_type=netdev
+	for port in $iface "p$$"; do
+		ovs add-port br0 "$port" -- set interface "$port" type=afxdp options:xdp-mode=native
+	done
+	within 5 grep -q "added interface p$$" "$dir/log" ||
+		{ echo "skip: ovs-vswitchd has no afxdp here: $(tail -n 1 "$dir/log")"; return 1; }
+	urgent "pmd-c*"
+	ip netns exec vm "$prog/frame-send" --iface eth0 --src $mac >/dev/null
+	ip netns exec wire "$prog/frame-send" --iface wire0 --src $wire_mac >/dev/null
 }
