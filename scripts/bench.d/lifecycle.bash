@@ -172,7 +172,7 @@ life_of_apply()
 life_of_drain()
 {
 	local n=$1 barrier gen_pid p
-	tap_up_vmq
+	guest_up_vmq
 	queue_add other 52:54:00:00:0f:03 none
 	barrier=$("$prog/grace" "$n") || die "no membarrier"
 	ip netns exec wire "$prog/frame-send" --iface wire0 --dst $mac --count 1000000000 \
