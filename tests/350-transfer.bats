@@ -119,9 +119,30 @@ settings()
 	start_recv vm g2 eth0 --count 10 --timeout 20
 	in_ns wire "$PROG/frame-send" --iface s0 --dst $M1 --count 10
 	finish_recv vm
+	# promoted when there is room, live: no frame is lost on the way
+	ip netns exec wire "$PROG/frame-send" --iface s0 --dst $M1 --count 1000 --rate 1000 \
+		>/dev/null 3>&- &
+	remember $! send
 	two queue del full
-	two queue complete q
-	[ "$(queue_state_of_two)" = running ]
+	wait_until 5 two_is running
+	wait_until 10 gone "$(<"$BATS_TEST_TMPDIR/pid-send")"
+	wait_until 5 two_has_all
+	run -4 two queue complete q
+}
+
+# Each frame that arrived came through queue 0 or through the queue (whose rings are
+# short here).
+two_has_all()
+{
+	two stats -j | tee /dev/stderr | jq -e '.adapter.frames as $arrived | .adapter.uplink as $up |
+		.queues[] | select(.name == "q") | .stats | .matched > 0 and .in_flight == 0 and
+		.matched == .delivered + .dropped.ring_full and
+		$arrived == .matched + .switch_delivered and $up.dropped == 0'
+}
+
+two_is()
+{
+	[ "$(queue_state_of_two)" = "$1" ]
 }
 
 queue_state_of_two()

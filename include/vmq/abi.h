@@ -281,6 +281,7 @@ struct vmq_meta {		/* array map `meta`, one entry; read before all else */
 #define VMQ_QUEUE_F_SINGLE	0x8	/* per-queue indication (R-5 flag 0x1) */
 #define VMQ_QUEUE_F_RSS		0x10	/* RSS is to be on */
 #define VMQ_QUEUE_F_PLACED	0x20	/* its CPUs were asked for: not to be balanced */
+#define VMQ_QUEUE_F_WAITS	0x40	/* on queue 0 until there is room for it */
 
 struct vmq_queue_record {
 	__u32 id;

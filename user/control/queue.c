@@ -529,6 +529,7 @@ static int open_rings(struct queue *q, struct vmq_err *err)
 int queue_complete(struct queue *q, struct vmq_err *err)
 {
 	int next = queue_next(q, QUEUE_EV_COMPLETE, err), rc;
+	uint32_t waits;
 
 	if (next < 0)
 		return next;
@@ -543,6 +544,8 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 	rc = open_rings(q, err);
 	if (rc)
 		goto err_slots;
+	waits = q->rec.flags & VMQ_QUEUE_F_WAITS;
+	q->rec.flags &= ~VMQ_QUEUE_F_WAITS;
 	q->rec.flags |= VMQ_QUEUE_F_COMPLETE;
 	rc = queue_save(q, err);
 	if (rc)
@@ -557,13 +560,33 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 	return 0;
 
 err_rings:
-	q->rec.flags &= ~VMQ_QUEUE_F_COMPLETE;
+	q->rec.flags = (q->rec.flags & ~VMQ_QUEUE_F_COMPLETE) | waits;
 	queue_save(q, NULL);
 	port_rings_close(q->port, NULL);
 	q->ring = 0;
 err_slots:
 	queue_slots_give(q, 0);
 	return rc;
+}
+
+void queue_wait_for_room(struct queue *q)
+{
+	q->rec.flags |= VMQ_QUEUE_F_WAITS;
+	queue_save(q, NULL);
+}
+
+void queue_promote(struct service *s)
+{
+	uint32_t id;
+
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
+		struct queue *q = s->queue[id];
+
+		if (!q || !(q->rec.flags & VMQ_QUEUE_F_WAITS) || q->busy ||
+		    state_next(q->state, QUEUE_EV_COMPLETE) < 0 || queue_complete(q, NULL))
+			continue;
+		log_info("queue %s has left queue 0", q->rec.name);
+	}
 }
 
 /* ---- filters ----------------------------------------------------------- */

@@ -88,6 +88,11 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 /* Allocation complete: slots and rings; -> Running or Paused. */
 int queue_complete(struct queue *q, struct vmq_err *err);
 
+/* It runs on queue 0 until there is room (L-3): queue_promote() completes it then. */
+void queue_wait_for_room(struct queue *q);
+/* Room has become free: for the queues that wait. */
+void queue_promote(struct service *s);
+
 /* Filters. @f is filled with what was made. */
 int queue_filter_set(struct queue *q, const struct vmq_filter_key *key, uint32_t owner,
 		     struct vmq_filter *f, struct vmq_err *err);

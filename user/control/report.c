@@ -75,6 +75,8 @@ static json_t *queue_json(struct queue *q)
 		json_object_set_new(o, "rss", json_boolean(queue_rss_on(q)));
 	if (o && q->channel_lost)
 		json_object_set_new(o, "channel_lost", json_string(q->channel_lost));
+	if (o && q->rec.flags & VMQ_QUEUE_F_WAITS)
+		json_object_set_new(o, "waits", json_true());
 	if (o && q->client_id)
 		json_object_set_new(o, "attached", json_true());
 	return o;

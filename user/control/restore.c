@@ -128,8 +128,10 @@ void restore_all(struct service *s)
 			port_set_paused(s->queue[id]->port,
 					s->queue[id]->rec.flags & VMQ_QUEUE_F_PAUSED);
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
-		if (s->queue[id] && re.complete[id] && queue_complete(s->queue[id], &err))
+		if (s->queue[id] && re.complete[id] && queue_complete(s->queue[id], &err)) {
 			log_warn("queue %s stays on queue 0: %s", s->queue[id]->rec.name, err.text);
+			queue_wait_for_room(s->queue[id]);
+		}
 	if (s->n_queues)
 		log_info("took over %u queue%s and %u filter%s", s->n_queues,
 			 s->n_queues == 1 ? "" : "s", filters_count(s->filters),

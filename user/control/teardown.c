@@ -127,7 +127,7 @@ static void operation_finish(struct queue *q)
 	struct request **waiting = q->waiting;
 	struct service *s = q->service;
 	uint32_t n = q->n_waiting;
-	bool freed = q->op.free;
+	bool freed = q->op.free, narrowed = q->op.narrow;
 
 	q->waiting = NULL;
 	q->n_waiting = 0;
@@ -146,6 +146,8 @@ static void operation_finish(struct queue *q)
 	} else if (!q->doomed) {
 		guest_follow(q);
 	}
+	if (freed || narrowed)
+		queue_promote(s);
 	resume_requests(s, waiting, n);
 	if (!freed && q->doomed && !q->busy)
 		queue_delete(q, NULL, NULL, NULL);

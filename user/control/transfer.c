@@ -254,7 +254,9 @@ void queue_import(void *service, struct request *r)
 		rc = queue_complete(q, &why);
 		if (rc && rc != -ENOBUFS)
 			rc = vmq_err(&r->err, rc, "%s", why.text);
-		else
+		else if (rc)
+			queue_wait_for_room(q);
+		if (rc == -ENOBUFS)
 			rc = 0;
 	}
 	if (rc) {
