@@ -20,14 +20,14 @@ in_tree()
 	in_tree install DESTDIR="$dest" PREFIX=/usr
 	for file in sbin/vmq-load sbin/vmqctl include/vmq/vmq.h include/vmq/abi.h lib/libvmq.a \
 		share/man/man8/vmq-load.8 share/man/man8/vmqctl.8 share/man/man7/vmq.7 \
-		share/man/man7/vmq-protocol.7 lib/systemd/system/vmq-load@.service \
+		share/man/man7/vmq-protocol.7 share/man/man7/vmq-vhost-user.7 lib/systemd/system/vmq-load@.service \
 		share/bash-completion/completions/vmqctl; do
 		[ -s "$dest/usr/$file" ] || { echo "no $file" >&2; false; }
 	done
 	"$dest/usr/sbin/vmqctl" --version
 	"$dest/usr/sbin/vmq-load" --help
 	grep -q '^ExecStart=/usr/sbin/vmq-load ' "$dest/usr/lib/systemd/system/vmq-load@.service"
-	for page in vmq-load vmqctl vmq vmq-protocol; do
+	for page in vmq-load vmqctl vmq vmq-protocol vmq-vhost-user; do
 		run -0 --separate-stderr env LC_ALL=C.UTF-8 groff -man -t -ww -Tutf8 \
 			"$dest"/usr/share/man/man?/$page.?
 		# shellcheck disable=SC2154

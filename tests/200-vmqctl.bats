@@ -405,7 +405,7 @@ complete_words()
 }
 
 @test "the manual pages have no errors" {
-	for page in vmqctl.8 vmq-protocol.7; do
+	for page in vmqctl.8 vmq-protocol.7 vmq-vhost-user.7; do
 		run -0 --separate-stderr env LC_ALL=C.UTF-8 MANWIDTH=80 \
 			groff -man -t -ww -Tutf8 -z "$ROOT/user/man/$page"
 		[ -z "$stderr" ]

@@ -86,6 +86,17 @@ console()
 	wait_until 5 at_rest vm1
 }
 
+@test "the example of vmq-vhost-user(7) works as written" {
+	sed '/^\.EX/,/^\.EE/!d; /^\.EE/q' "$ROOT/user/man/vmq-vhost-user.7" |
+		sed 's/\\-/-/g; s/\\e$/\\/; /^\./d; s/^qemu/exec qemu/' >"$BATS_TEST_TMPDIR/example"
+	cd "$GUEST"
+	PATH=$VMQ_BUILD:$PATH sh -eu "$BATS_TEST_TMPDIR/example" \
+		>"$BATS_TEST_TMPDIR/vm1.log" 2>"$BATS_TEST_TMPDIR/vm1.err" </dev/null 3>&- &
+	remember $! example
+	wait_until 120 console vm1 "guest: address $M1 mtu 1500"
+	wait_until 20 channel_is up
+}
+
 # channel_is WORD: the last that the service said of vm1's channel
 channel_is()
 {
