@@ -102,7 +102,7 @@ key_frames()
 	start_load --tags frame
 	[ "$(ctl show -j | jq .adapter.filters.used)" -eq 65536 ]
 	key_frames 0
-	wait_until 5 matched_is b 1
+	wait_until 5 matched_is b 6
 	changes del | ctl filter apply -
 	[ "$(ctl show -j | jq .adapter.filters.used)" -eq 0 ]
 	echo "# peak memory $(peak_mib) MiB" >&3
