@@ -74,6 +74,33 @@ struct {
 	__type(value, struct vmq_toeplitz);
 } toeplitz SEC(".maps");
 
+/*
+ * The CPUs that queue 0's frames may be handed to, while RSS of queue 0 is on. User
+ * space writes, frames are redirected through it. The loader sets the size.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_CPUMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpf_cpumap_val);
+} cpus SEC(".maps");
+
+/* Counters by queue id and table entry. Frames write, user space reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, VMQ_QUEUES_MAX + 1);
+	__type(key, __u32);
+	__type(value, struct vmq_rss_stats);
+} rss_stats SEC(".maps");
+
+/* Counters by CPU of `cpus`. Frames write, user space reads. The loader sets the size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct vmq_cpu_stats);
+} cpu_stats SEC(".maps");
+
 /* Counters by slot. Frames write; user space reads, and clears before reuse. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -110,6 +137,9 @@ struct {
 
 /* Control word of the FIB (vmq/abi.h). User space writes it through a mapping. */
 __u64 vmq_fib_ctl;
+
+/* RSS of queue 0 is on. User space writes it through a mapping. */
+__u32 vmq_host_rss;
 
 /* Set by the loader; constants to the verifier and the JIT. */
 const volatile __u32 vmq_stride = 1;		/* RX queues the device allocated */

@@ -237,8 +237,16 @@ static __always_inline __u32 toeplitz_hash(const struct vmq_toeplitz_key *key,
 	return hash;
 }
 
+static __always_inline void count_entry(__u32 queue, __u32 at)
+{
+	__u64 *stats = bpf_map_lookup_elem(&rss_stats, &queue);
+
+	if (stats)
+		stats[at]++;
+}
+
 /**
- * vmq_rss() - hash a frame and choose a pair of its queue
+ * vmq_rss() - hash a frame, choose a pair of its queue and count that
  * @ctx: the frame
  * @queue: queue id
  * @off: offset of the header after the tags
@@ -254,7 +262,7 @@ __noinline __u64 vmq_rss(struct xdp_md *ctx, __u32 queue, __u32 off, __u32 proto
 	const struct vmq_toeplitz *tz;
 	const struct vmq_rss *r;
 	struct tuple in = {};
-	__u32 sel, hash;
+	__u32 sel, hash, entry;
 	__u16 type = 0;
 
 	r = bpf_map_lookup_elem(&rss, &queue);
@@ -269,10 +277,14 @@ __noinline __u64 vmq_rss(struct xdp_md *ctx, __u32 queue, __u32 off, __u32 proto
 		type = rss_ipv4(&in, data, end, off, p->types);
 	else if (proto == bpf_htons(ETH_P_IPV6))
 		type = rss_ipv6(&in, ctx, off, p->types);
-	if (!type)
+	if (!type) {
+		count_entry(queue, 0);
 		return RSS_RESULT(0, 0, p->fallback);
+	}
 	hash = toeplitz_hash(&tz->key[sel], &in);
-	return RSS_RESULT(hash, type, p->table[hash & p->mask & (VMQ_RSS_ENTRIES_MAX - 1)]);
+	entry = hash & p->mask & (VMQ_RSS_ENTRIES_MAX - 1);
+	count_entry(queue, 1 + entry);
+	return RSS_RESULT(hash, type, p->table[entry]);
 }
 
 #endif /* VMQ_BPF_RSS_H */

@@ -11,7 +11,8 @@
  *   write the out-of-band record, if it wants one vmq_rest(), oob.h
  *   redirect to the pair's socket on this RX queue
  *
- * What matches nothing is passed to the host, queue 0. No queue's state is
+ * What matches nothing is passed to the host, queue 0, by hash through a CPUMAP if
+ * RSS of queue 0 is on (host.h). No queue's state is
  * looked at: only filters of Running queues are in the FIB, so a queue that is
  * stopped gets nothing because nothing matches. The frame itself is never
  * changed. User space never stops frames: it changes the maps under them
@@ -41,6 +42,7 @@
 #include "fib.h"
 #include "rss.h"
 #include "oob.h"
+#include "host.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -58,13 +60,6 @@ static __always_inline __u32 frame_len(struct xdp_md *ctx)
 	__u32 len = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
 
 	return len < LINEAR_FULL ? len : bpf_xdp_get_buff_len(ctx);
-}
-
-/* To the host, without metadata: it would be taken for a program's own. */
-static __always_inline int pass(struct xdp_md *ctx)
-{
-	oob_clear(ctx);
-	return XDP_PASS;
 }
 
 /* One of the adapter's counters. Looked up where it is needed: a pointer kept would cost more. */
@@ -132,7 +127,8 @@ __noinline __u32 vmq_rest(struct xdp_md *ctx, __u32 value, __u32 nic_tag)
 	return slot;
 }
 
-static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
+/* @spread: the program may redirect to other CPUs (a constant). */
+static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic, bool spread)
 {
 	__u32 value, slot, len, rest = 0, rxq;
 	struct vmq_slot_stats *stats;
@@ -158,7 +154,7 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
 		return XDP_DROP;
 	default:	/* no filter, or one that says queue 0 */
 		ADAPTER_COUNT(unmatched);
-		return pass(ctx);
+		return spread && READ_ONCE(vmq_host_rss) ? (int)vmq_host(ctx) : pass(ctx);
 	}
 
 	/*
@@ -201,7 +197,7 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic)
 SEC("xdp.frags")
 int vmq_rx(struct xdp_md *ctx)
 {
-	return receive(ctx, (struct nic_tag){});
+	return receive(ctx, (struct nic_tag){}, true);
 }
 
 /*
@@ -234,7 +230,9 @@ static __always_inline void reserve_pages(void)
 /*
  * For devices that take tags out of frames: the driver tells what it took, and
  * that is the outermost tag. Without one it says -ENODATA, and the tags are
- * those in the frame.
+ * those in the frame. No frame goes to another CPU here: a CPUMAP carries no tag
+ * that is not in the frame, and before 6.16 a device-bound program that knows one
+ * cannot be loaded at all (bpf_prog_map_compatible()).
  */
 SEC("xdp.frags")
 int vmq_rx_kfunc(struct xdp_md *ctx)
@@ -244,5 +242,5 @@ int vmq_rx_kfunc(struct xdp_md *ctx)
 	reserve_pages();
 	if (bpf_xdp_metadata_rx_vlan_tag(ctx, &nic.proto, &nic.tci))
 		nic = (struct nic_tag){};
-	return receive(ctx, nic);
+	return receive(ctx, nic, false);
 }

@@ -161,7 +161,7 @@ struct vmq_rss_params {
 	__u16 mask;		/* table entries - 1 */
 	__u16 fallback;		/* slot of the default pair: unhashable frames */
 	__u16 pad;
-	__u16 table[VMQ_RSS_ENTRIES_MAX]; /* socket slots */
+	__u16 table[VMQ_RSS_ENTRIES_MAX]; /* socket slots; of queue 0: CPUs */
 };
 
 struct vmq_rss {
@@ -220,6 +220,22 @@ struct vmq_slot_stats {		/* `slot_stats`, by slot */
 				 * OOB in front of the frame: passed to queue 0 */
 };
 
+/*
+ * `rss_stats`, by queue id: frames that were hashed for a queue, by what chose
+ * their pair. All of a queue's frames are here while it has several pairs: the sum
+ * is that of its slots' counters. Queue 0's row counts what RSS of queue 0 spread.
+ */
+struct vmq_rss_stats {
+	__u64 unhashed;		/* nothing to hash: the default */
+	__u64 entry[VMQ_RSS_ENTRIES_MAX];
+};
+
+/* `cpu_stats`, by CPU: frames of queue 0 on their way through `cpus`. */
+struct vmq_cpu_stats {
+	__u64 handed;		/* accepted by the helper for this CPU */
+	__u64 taken;		/* arrived there; the rest is under way or was dropped */
+};
+
 struct vmq_adapter_stats {	/* `adapter_stats`, one entry */
 	__u64 frames;		/* seen by the program */
 	__u64 unmatched;	/* unicast without a VM's filter: queue 0 */
@@ -274,7 +290,11 @@ struct vmq_meta {		/* array map `meta`, one entry; read before all else */
 	char  name[VMQ_NAME_MAX]; /* service name */
 };
 
-/* A queue's configuration (hash map `queues`, by id): all a restart needs. */
+/*
+ * A queue's configuration (hash map `queues`, by id): all a restart needs. Queue 0
+ * has a record only while its RSS parameters, or the switch for all queues, are
+ * other than in the beginning; only those fields of it count.
+ */
 #define VMQ_QUEUE_F_TRUST	0x1	/* source addresses are not checked */
 #define VMQ_QUEUE_F_COMPLETE	0x2	/* allocation was completed */
 #define VMQ_QUEUE_F_PAUSED	0x4	/* the VM is paused: nothing is delivered */
@@ -282,6 +302,7 @@ struct vmq_meta {		/* array map `meta`, one entry; read before all else */
 #define VMQ_QUEUE_F_RSS		0x10	/* RSS is to be on */
 #define VMQ_QUEUE_F_PLACED	0x20	/* its CPUs were asked for: not to be balanced */
 #define VMQ_QUEUE_F_WAITS	0x40	/* on queue 0 until there is room for it */
+#define VMQ_QUEUE_F_RSS_OFF	0x80	/* queue 0: RSS is off for all queues */
 
 struct vmq_queue_record {
 	__u32 id;

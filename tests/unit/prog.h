@@ -98,6 +98,8 @@ static inline int prog_open(struct prog *p, uint32_t stride, uint32_t max_frame)
 	p->skel->rodata->vmq_max_frame = max_frame;
 	bpf_map__set_max_entries(p->skel->maps.xsks, PROG_SLOTS * stride);
 	bpf_map__set_max_entries(p->skel->maps.slot_stats, PROG_SLOTS);
+	bpf_map__set_max_entries(p->skel->maps.cpus, (uint32_t)libbpf_num_possible_cpus());
+	bpf_map__set_max_entries(p->skel->maps.cpu_stats, (uint32_t)libbpf_num_possible_cpus());
 	rc = vmq_bpf__load(p->skel);
 	if (rc)
 		return rc;
@@ -161,13 +163,12 @@ static inline int prog_run(struct prog *p, struct prog_run *r)
 /* Counters, summed over CPUs. */
 static inline void prog_sum(struct bpf_map *map, uint32_t key, uint64_t *out, size_t size)
 {
-	static uint64_t cpu[1024][8];
+	static uint64_t v[1024 * sizeof(struct vmq_rss_stats) / 8];
 	int n = libbpf_num_possible_cpus(), i;
-	uint64_t *v = &cpu[0][0];
 	size_t j;
 
 	memset(out, 0, size);
-	if (bpf_map_lookup_elem(bpf_map__fd(map), &key, cpu))
+	if (bpf_map_lookup_elem(bpf_map__fd(map), &key, v))
 		return;
 	for (i = 0; i < n; i++) {
 		for (j = 0; j < size / sizeof(*out); j++)

@@ -19,6 +19,7 @@
 #define Q_RSS		1
 #define Q_HASH		2
 #define Q_NOTHING	3			/* target RSS, no record */
+#define MAC_HOST	0x525400000005ULL	/* no filter */
 #define MAC_NOTHING	0x525400000004ULL
 #define SLOT_HASH	40
 #define SLOT_FALLBACK	41
@@ -631,6 +632,94 @@ static void test_update(void)
 	   "H-10 the newest settings replace the earlier ones");
 }
 
+/* ---- counters, and queue 0 ----------------------------------------------- */
+
+/* Words of struct vmq_rss_stats: `unhashed`, then the entries. */
+#define RSS_WORDS	(sizeof(struct vmq_rss_stats) / 8)
+
+static void rss_counts(uint32_t queue, uint64_t out[RSS_WORDS])
+{
+	prog_sum(prog.skel->maps.rss_stats, queue, out, RSS_WORDS * 8);
+}
+
+/* Frames of all kinds: exactly the entry that was looked up counts one. */
+static void test_counters(void)
+{
+	uint64_t before[RSS_WORDS], after[RSS_WORDS];
+	const char *why = NULL;
+	struct packet p;
+	struct prog_run r;
+	uint32_t i;
+
+	set_rss(ANY_V4);
+	for (i = 0; i < ARRAY_SIZE(vectors) && !why; i++) {
+		vector_packet(&p, &vectors[i], MAC_RSS);
+		rss_counts(Q_RSS, before);
+		why = run_packet(&p, p.len, &r);
+		rss_counts(Q_RSS, after);
+		before[r.oob.hash_type ? 1 + (r.oob.hash & (ENTRIES - 1)) : 0]++;
+		if (!why && memcmp(before, after, sizeof(before)))
+			why = "another counter moved";
+	}
+	if (why)
+		diag("%s", why);
+	ok(!why, "O-4 each frame counts once, by its entry or as unhashed");
+}
+
+static uint64_t handed_to(uint32_t cpu)
+{
+	uint64_t words[sizeof(struct vmq_cpu_stats) / 8];
+
+	prog_sum(prog.skel->maps.cpu_stats, cpu, words, sizeof(words));
+	return words[offsetof(struct vmq_cpu_stats, handed) / 8];
+}
+
+/* Run a frame that no filter matches. Return: the CPU, 0 or 1, it was handed to; -1: passed. */
+static int host_packet(struct packet *p)
+{
+	struct prog_run r = { .frame = p->data, .len = p->len, .meta = 16 };
+	uint64_t before[2] = { handed_to(0), handed_to(1) };
+	int cpu;
+
+	if (prog_run(&prog, &r) || !r.same || r.meta_out)
+		return -2;
+	cpu = handed_to(0) != before[0] ? 0 : handed_to(1) != before[1] ? 1 : -1;
+	return r.verdict == (cpu < 0 ? XDP_PASS : XDP_REDIRECT) ? cpu : -3;
+}
+
+static void test_host(void)
+{
+	struct bpf_cpumap_val val = { .qsize = 64 };
+	struct vmq_rss_params host = { .types = ANY_V4, .mask = 1, .table = { 1, 0 } };
+	uint32_t cpu, wrong = 0, i;
+	struct packet p;
+	int cpus = bpf_map__fd(prog.skel->maps.cpus);
+
+	vector_packet(&p, &vectors[0], MAC_HOST);
+	rss_update(&prog.rss[0], &prog.toeplitz[0], &host, known_key);
+	is_int(host_packet(&p), -1, "O-9 off: queue 0's frames are passed where they are");
+	prog.skel->bss->vmq_host_rss = 1;
+	is_int(host_packet(&p), -1, "O-9 on, but the CPU is not there: passed as well");
+
+	val.bpf_prog.fd = bpf_program__fd(prog.skel->progs.vmq_cpu);
+	for (cpu = 0; cpu < 2; cpu++) {
+		if (bpf_map_update_elem(cpus, &cpu, &val, 0)) {
+			skip("no second CPU for the CPUMAP", "O-9 queue 0's frames by their hash");
+			goto out;
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(vectors); i++) {
+		vector_packet(&p, &vectors[i], MAC_HOST);
+		/* IPv6 is not hashed: the default, CPU 0. */
+		wrong += host_packet(&p) != (p.version == 4 ? host.table[vectors[i].tcp & 1] : 0);
+	}
+	is_int(wrong, 0, "O-9 on: the hash chooses the CPU, unhashable frames go to the default");
+	p.data[0] |= 1;
+	is_int(host_packet(&p), -1, "O-9 group-addressed frames are passed where they are");
+out:
+	prog.skel->bss->vmq_host_rss = 0;
+}
+
 static int setup(void)
 {
 	static const struct {
@@ -680,6 +769,8 @@ int main(void)
 	test_cut();
 	test_broken();
 	test_update();
+	test_counters();
+	test_host();
 	prog_close(&prog);
 	return unit_done();
 }

@@ -81,6 +81,7 @@ static int load(struct attachment *a, const struct old *old, enum vmq_mode mode,
 	if (rc)
 		return rc;
 	skel = a->program.skel;
+	a->kfunc = cfg.kfunc;
 	a->info.mode = mode;
 	a->info.kfunc = cfg.kfunc;
 	a->info.fib = a->program.fib;
@@ -94,6 +95,8 @@ static int load(struct attachment *a, const struct old *old, enum vmq_mode mode,
 	a->info.toeplitz_fd = bpf_map__fd(skel->maps.toeplitz);
 	a->slot_stats_fd = bpf_map__fd(skel->maps.slot_stats);
 	a->adapter_stats_fd = bpf_map__fd(skel->maps.adapter_stats);
+	a->rss_stats_fd = bpf_map__fd(skel->maps.rss_stats);
+	a->cpu_stats_fd = bpf_map__fd(skel->maps.cpu_stats);
 	return 0;
 }
 

@@ -10,8 +10,9 @@
  *   meta      struct vmq_meta, read before all else
  *   queues    struct vmq_queue_record by id    } records a restart replays
  *   filters   struct vmq_filter by key         }
- *   slot_stats, adapter_stats, queue_counters, pair_counters  that go on
- *   fib, xsks, rss, toeplitz  for bpftool
+ *   slot_stats, adapter_stats, rss_stats, cpu_stats, queue_counters,
+ *   pair_counters                              that go on
+ *   fib, xsks, cpus, rss, toeplitz  for bpftool
  *
  * (A dot in NAME is written ':' there: bpffs refuses names with dots.)
  *
@@ -131,6 +132,18 @@ int attach_left_queues(const char *name, const char *pin_dir,
 int attach_slot_stats(struct attachment *a, uint32_t slot, struct vmq_slot_stats *out);
 int attach_slot_clear(struct attachment *a, uint32_t slot);
 int attach_adapter_stats(struct attachment *a, struct vmq_adapter_stats *out);
+int attach_cpu_stats(struct attachment *a, uint16_t cpu, struct vmq_cpu_stats *out);
+/* By queue id; attach_rss_clear() before one is used again. */
+int attach_rss_stats(struct attachment *a, uint32_t queue, struct vmq_rss_stats *out);
+int attach_rss_clear(struct attachment *a, uint32_t queue);
+
+/*
+ * Queue 0's frames to other CPUs (spread.c), by its RSS record, which is written
+ * before. -EOPNOTSUPP: a frame would lose its VLAN tag on the way.
+ */
+int attach_spread_check(const struct attachment *a, struct vmq_err *err);
+int attach_spread_on(struct attachment *a, const uint16_t *cpu, int n, struct vmq_err *err);
+void attach_spread_off(struct attachment *a);
 
 /*
  * attach_unload() - `vmq-load --unload`: remove what a dead service left

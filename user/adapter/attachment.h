@@ -21,7 +21,8 @@ struct attachment {
 	struct program program;
 	uint64_t netns;			/* cookie of the namespace we are in */
 	int link_fd;
-	int adapter_stats_fd, slot_stats_fd;
+	int adapter_stats_fd, slot_stats_fd, rss_stats_fd, cpu_stats_fd;
+	bool kfunc;			/* the program is vmq_rx_kfunc */
 	uint32_t rx_vlan_off;		/* switched off by this run */
 	char tags_why[256];
 };

@@ -136,14 +136,21 @@ int program_check_kernel(struct vmq_err *err)
 
 static void set_sizes(struct vmq_bpf *skel, const struct program_config *cfg)
 {
+	int cpus = libbpf_num_possible_cpus();
+
+	if (cpus > 0) {
+		bpf_map__set_max_entries(skel->maps.cpus, (uint32_t)cpus);
+		bpf_map__set_max_entries(skel->maps.cpu_stats, (uint32_t)cpus);
+	}
 	skel->rodata->vmq_stride = cfg->stride;
 	skel->rodata->vmq_max_frame = cfg->max_frame;
 	bpf_map__set_max_entries(skel->maps.xsks, cfg->slots * cfg->stride);
 	bpf_map__set_max_entries(skel->maps.slot_stats, cfg->slots);
-	bpf_map__set_max_entries(skel->maps.queues, cfg->queues);
-	/* These two are indexed by queue id, which begins at 1. */
+	/* The limit is on queues beside queue 0. */
+	bpf_map__set_max_entries(skel->maps.queues, cfg->queues + 1);
 	bpf_map__set_max_entries(skel->maps.rss, cfg->queues + 1);
 	bpf_map__set_max_entries(skel->maps.toeplitz, cfg->queues + 1);
+	bpf_map__set_max_entries(skel->maps.rss_stats, cfg->queues + 1);
 }
 
 /*

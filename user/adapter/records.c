@@ -245,19 +245,41 @@ int attach_slot_stats(struct attachment *a, uint32_t slot, struct vmq_slot_stats
 	return sum_cpus(a->slot_stats_fd, slot, (uint64_t *)out, sizeof(*out) / 8);
 }
 
-int attach_slot_clear(struct attachment *a, uint32_t slot)
+static int clear_cpus(int fd, uint32_t key, size_t size)
 {
 	int cpus = libbpf_num_possible_cpus(), rc;
-	struct vmq_slot_stats *zeros;
+	void *zeros;
 
 	if (cpus < 0)
 		return cpus;
-	zeros = calloc((size_t)cpus, sizeof(*zeros));
+	zeros = calloc((size_t)cpus, size);
 	if (!zeros)
 		return -ENOMEM;
-	rc = bpf_map_update_elem(a->slot_stats_fd, &slot, zeros, BPF_ANY);
+	rc = bpf_map_update_elem(fd, &key, zeros, BPF_ANY);
 	free(zeros);
 	return rc;
+}
+
+int attach_slot_clear(struct attachment *a, uint32_t slot)
+{
+	return clear_cpus(a->slot_stats_fd, slot, sizeof(struct vmq_slot_stats));
+}
+
+int attach_rss_stats(struct attachment *a, uint32_t queue, struct vmq_rss_stats *out)
+{
+	_Static_assert(sizeof(*out) % 8 == 0, "only counters");
+	return sum_cpus(a->rss_stats_fd, queue, (uint64_t *)out, sizeof(*out) / 8);
+}
+
+int attach_rss_clear(struct attachment *a, uint32_t queue)
+{
+	return clear_cpus(a->rss_stats_fd, queue, sizeof(struct vmq_rss_stats));
+}
+
+int attach_cpu_stats(struct attachment *a, uint16_t cpu, struct vmq_cpu_stats *out)
+{
+	_Static_assert(sizeof(*out) % 8 == 0, "only counters");
+	return sum_cpus(a->cpu_stats_fd, cpu, (uint64_t *)out, sizeof(*out) / 8);
 }
 
 int attach_adapter_stats(struct attachment *a, struct vmq_adapter_stats *out)

@@ -36,6 +36,8 @@ int service_discard_channel(const struct vmq_queue_record *rec, void *arg)
 	struct channel *ch;
 
 	(void)arg;
+	if (!rec->id)		/* queue 0 has none */
+		return 0;
 	if (channel_open(&ch, rec->channel, &cfg, &err))
 		log_warn("queue %s: %s", rec->name, err.text);
 	else if (ch)
