@@ -121,6 +121,8 @@ canned()
 	run -2 ctl rss set q
 	[[ $output == *"nothing to change"* ]]
 	run -2 ctl rss set q --on --off
+	sends "rss off" rss.switch '{"on":false}'
+	sends "rss on" rss.switch '{"on":true}'
 	run -2 ctl rss set q --table 0,x
 	[[ $output == *"CPU in the table"* ]]
 	# what comes back says nothing of how it went
@@ -359,8 +361,8 @@ options()
 }
 
 @test "manual and completion know every command and option" {
-	[ "$(commands | wc -l)" -eq 25 ]
-	[ "$(options | wc -l)" -eq 27 ]
+	[ "$(commands | wc -l)" -eq 27 ]
+	[ "$(options | wc -l)" -eq 28 ]
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmqctl.8")
 	while read -r words; do
 		grep -q "^\.B.*$words" <<<"$page" || { echo "no '$words' in vmqctl.8" >&2; false; }

@@ -224,6 +224,16 @@ announced()
 	run -1 as_uid 3000 -- /run/vmqctl show
 }
 
+@test "queue 0's RSS and the switch for all queues are the administrator's" {
+	for words in "rss set host --on" "rss move host 0=0" "rss off"; do
+		# shellcheck disable=SC2086
+		run -1 user 1000 $words
+		[[ $output == *administrator* ]]
+	done
+	user 1000 rss show host
+	[ "$(ctl show -j | jq .adapter.rss)" = true ]
+}
+
 @test "R-14 queries are answered without the data path: its threads may all stand still" {
 	make_guest g1
 	ctl queue add a --mac $M1 --channel tap:eth0,netns=g1

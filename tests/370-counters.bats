@@ -46,11 +46,11 @@ delivers()
 	[ "$(stat_of vm1 delivered)" -gt "$1" ]
 }
 
-# No counter of $2, but what lies there now, is less than in $1.
+# No counter of $2, but what lies there now, is less than in $1. Workers (cpus) are new.
 not_less()
 {
 	jq -en --argjson a "$1" --argjson b "$2" '
-		[$a | paths(numbers)] | map(select((last == "in_flight" or last == "id") | not)) |
+		[$a | paths(numbers)] | map(select((last == "in_flight" or last == "id" or first == "cpus") | not)) |
 		map(. as $p | select(($a | getpath($p)) > ($b | getpath($p) // 0)) |
 			{path: (map(tostring) | join(".")), was: ($a | getpath($p)),
 			 is: ($b | getpath($p))}) | if . == [] then true else halt_error end'

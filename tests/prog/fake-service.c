@@ -63,6 +63,7 @@ static const struct param add_params[] = {
 	S("channel"), B("trust"), I("ring"), I("weight"), S("vm"), S("new_name"), END,
 };
 static const struct param drain_params[] = { S("name"), I("timeout_ms"), END };
+static const struct param on_params[] = { B("on"), END };
 static const struct param rss_params[] = {
 	S("name"), B("on"), A("types"), S("key"), N("table"), N("spread"), I("entries"),
 	I("default"), I("primary"), END,
@@ -90,6 +91,7 @@ static const struct method methods[] = {
 	{ "rss.show", answer, name_params, false, "" },
 	{ "rss.set", answer, rss_params, true, "" },
 	{ "rss.move", answer, moves_params, true, "" },
+	{ "rss.switch", answer, on_params, true, "" },
 	{ "filter.list", answer, queue_params, false, "" },
 	{ "filter.add", answer, filter_params, true, "" },
 	{ "filter.del", answer, id_params, true, "" },

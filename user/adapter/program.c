@@ -156,14 +156,14 @@ static void set_sizes(struct vmq_bpf *skel, const struct program_config *cfg)
 /*
  * Counters go on over a restart, to the frame, because their maps do: while the new
  * program takes over from the old one both count in the same place. Maps of another
- * shape (another version's, or with fewer slots than are wanted now) are left, and
+ * shape (another version's, or with fewer slots or queues than are wanted now) are left, and
  * counters begin at zero: all or none, as they speak of each other.
  */
 static void reuse_counters(struct vmq_bpf *skel, const char *dir)
 {
 	struct bpf_map *map[] = {
 		skel->maps.slot_stats, skel->maps.adapter_stats, skel->maps.queue_counters,
-		skel->maps.pair_counters,
+		skel->maps.pair_counters, skel->maps.rss_stats, skel->maps.cpu_stats,
 	};
 	int fd[ARRAY_SIZE(map)];
 	bool same = true;

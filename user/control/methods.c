@@ -171,6 +171,7 @@ const struct method service_methods[] = {
 	{ "rss.show", rss_show, name_params, METHOD_READS, "receive-side scaling of a queue" },
 	{ "rss.set", rss_set, rss_set_params, METHOD_CHANGES, "change it" },
 	{ "rss.move", rss_move, rss_move_params, METHOD_CHANGES, "move entries of tables to other CPUs" },
+	{ "rss.switch", rss_switch, rss_switch_params, METHOD_CHANGES, "RSS of all queues, off or on" },
 	{ "filter.list", filter_list, queue_filter_params, METHOD_READS, "filters, of one queue or all" },
 	{ "filter.show", filter_show, filter_of_params, METHOD_READS, "one filter" },
 	{ "filter.add", filter_add, filter_add_params, METHOD_CHANGES, "set filters" },

@@ -77,8 +77,12 @@ extern const struct param rss_set_params[], rss_move_params[];
 int rss_read(const struct request *r, const struct vmq_queue_record *old,
 	     struct vmq_queue_record *next, struct vmq_err *err);
 json_t *rss_types_json(uint16_t types);
+/* Frames that were hashed for a queue, by entry. */
+json_t *rss_frames_json(struct service *s, uint32_t queue, int entries);
 void rss_show(void *service, struct request *r);
 void rss_set(void *service, struct request *r);
 void rss_move(void *service, struct request *r);
+extern const struct param rss_switch_params[];
+void rss_switch(void *service, struct request *r);
 
 #endif /* VMQ_METHODS_H */

@@ -347,9 +347,12 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 			goto err_free;
 	}
 	q->kept = &s->counters.queue[q->id];
-	if (!adopt)
+	if (!adopt) {
 		counters_clear(&s->counters, q->id);
+		attach_rss_clear(s->attachment, q->id);
+	}
 	q->width = rss_width(s, &q->rec);
+	q->rss_held = s->host.flags & VMQ_QUEUE_F_RSS_OFF;
 	rc = rss_place_new(q, err);
 	if (rc)
 		goto err_free;

@@ -50,6 +50,7 @@ struct queue {
 	uint16_t home;		/* CPU that the balancer has chosen instead of the primary */
 	bool	 rehomed;	/* it has */
 	struct vmq_queue_counters *kept;	/* counters that outlive us */
+	bool	 rss_held;	/* RSS is off for all queues, whatever this one asks for */
 	struct barrier_request settle;
 	bool	 settling;	/* frames may still read the RSS half that was left */
 	bool	 busy;		/* `op` is under way */

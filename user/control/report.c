@@ -219,6 +219,7 @@ json_t *report_show(struct service *s, const struct actor *who)
 	json_object_set_new(a, "max_frame", json_integer(s->cfg.attach.max_frame));
 	json_object_set_new(a, "cpus", ints(s->cfg.cpu, s->cfg.n_cpus));
 	json_object_set_new(a, "balance", json_boolean(s->balance));
+	json_object_set_new(a, "rss", json_boolean(!(s->host.flags & VMQ_QUEUE_F_RSS_OFF)));
 	json_object_set_new(a, "poll_us", json_integer(dp->poll_us));
 	json_object_set_new(a, "queues", json_pack("{s:i, s:i}", "used", (int)s->n_queues, "max",
 						   (int)s->cfg.attach.queues));
@@ -286,6 +287,39 @@ static const struct stat_desc adapter_stat_table[] = {
 	{ NULL, NULL, 0, NULL },
 };
 
+/* Receiving pairs of Running queues on a CPU. */
+static int pairs_on(const struct service *s, uint16_t cpu)
+{
+	uint32_t id;
+	int n = 0;
+
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		if (s->queue[id] && s->queue[id]->state == QUEUE_RUNNING &&
+		    rss_pair_on(&s->queue[id]->place, cpu) >= 0)
+			n++;
+	return n;
+}
+
+/* What each CPU's worker has done (O-4): no one's in particular, so all may see it. */
+static json_t *cpu_stats(struct service *s)
+{
+	json_t *list = json_array();
+	int i;
+
+	for (i = 0; i < s->cfg.n_cpus; i++) {
+		uint16_t cpu = s->cfg.cpu[i];
+		struct worker_stats ws;
+
+		worker_stats(datapath_worker(s->datapath, cpu), &ws);
+		json_array_append_new(list, json_pack("{s:i, s:i, s:I, s:I, s:I}", "cpu", (int)cpu,
+						      "queues", pairs_on(s, cpu), "external",
+						      (json_int_t)ws.from[FROM_WIRE], "internal",
+						      (json_int_t)ws.from[FROM_GUEST], "wakeups",
+						      (json_int_t)ws.wakeups));
+	}
+	return list;
+}
+
 json_t *report_stats(struct service *s, const struct queue *only, const struct actor *who)
 {
 	struct vmq_adapter_stats as = { 0 };
@@ -304,5 +338,5 @@ json_t *report_stats(struct service *s, const struct queue *only, const struct a
 		if (q && (!only || q == only) && may_see(q, who))
 			json_array_append_new(queues, queue_stats(q));
 	}
-	return json_pack("{s:o, s:o}", "adapter", a, "queues", queues);
+	return json_pack("{s:o, s:o, s:o}", "adapter", a, "queues", queues, "cpus", cpu_stats(s));
 }

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "control/host.h"
 #include "control/queue.h"
 #include "control/teardown.h"
 
@@ -75,6 +76,8 @@ static int restore_queue(const struct vmq_queue_record *rec, void *arg)
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct queue *q;
 
+	if (!rec->id)
+		return 0;	/* queue 0 came first: host_restore() */
 	if (queue_allocate(re->service, rec, true, &q, &err)) {
 		log_warn("queue %s of the last run is lost: %s", rec->name, err.text);
 		return 0;
@@ -112,6 +115,7 @@ void restore_all(struct service *s)
 	uint32_t id;
 
 	s->restoring = true;
+	attach_each_queue(s->attachment, host_restore, s);
 	attach_each_queue(s->attachment, restore_queue, &re);
 	attach_each_filter(s->attachment, restore_filter, &re);
 	s->restoring = false;

@@ -40,7 +40,7 @@ uint16_t rss_stand_in(const struct service *s, uint16_t cpu)
 
 bool queue_rss_on(const struct queue *q)
 {
-	return q->rec.flags & VMQ_QUEUE_F_RSS && q->width > 1;
+	return q->rec.flags & VMQ_QUEUE_F_RSS && q->width > 1 && !q->rss_held;
 }
 
 uint16_t rss_home(const struct queue *q, const struct vmq_queue_record *rec)
@@ -56,7 +56,7 @@ static void rss_demand(const struct queue *q, const struct vmq_queue_record *rec
 	const struct service *s = q->service;
 	int i;
 
-	if (!(rec->flags & VMQ_QUEUE_F_RSS)) {
+	if (!(rec->flags & VMQ_QUEUE_F_RSS) || q->rss_held) {
 		d->entries = 1;
 		d->cpu[0] = d->home = rss_home(q, rec);
 		return;
@@ -230,15 +230,29 @@ void queue_rss_publish(struct queue *q)
 	rss_map_write(q->service->rss, q->id, &p, q->rec.rss_key);
 }
 
-static bool same_hash(const struct vmq_queue_record *a, const struct vmq_queue_record *b)
+bool rss_same_hash(const struct vmq_queue_record *a, const struct vmq_queue_record *b)
 {
 	return a->rss_types == b->rss_types && a->rss_entries == b->rss_entries &&
 	       !memcmp(a->rss_key, b->rss_key, sizeof(a->rss_key));
 }
 
-/* The queue's record, places and width are new; @before and @was_on are old. */
-static int steer(struct queue *q, const struct vmq_queue_record *before, bool was_on,
-		 uint32_t was_value, struct vmq_err *err)
+/* How a queue is steered before a change. */
+struct steering {
+	struct rss_demand demand;
+	bool on;
+	uint32_t fib_value;
+};
+
+static void steering_of(const struct queue *q, struct steering *st)
+{
+	rss_demand(q, &q->rec, &st->demand);
+	st->on = queue_rss_on(q);
+	st->fib_value = port_has_rings(q->port) ? queue_fib_value(q) : 0;
+}
+
+/* The queue's record, places and width are new; @before and @was are old. */
+static int steer(struct queue *q, const struct vmq_queue_record *before,
+		 const struct steering *was, struct vmq_err *err)
 {
 	bool on = queue_rss_on(q), running = q->state == QUEUE_RUNNING;
 	struct vmq_rss_params p;
@@ -246,25 +260,23 @@ static int steer(struct queue *q, const struct vmq_queue_record *before, bool wa
 
 	if (!port_has_rings(q->port))
 		return 0;
-	if (on && was_on && same_hash(before, &q->rec)) {
+	if (on && was->on && rss_same_hash(before, &q->rec)) {
 		fill_params(q, &p);
 		rss_map_steer(q->service->rss, q->id, &p);
 	} else {
 		queue_rss_publish(q);
 	}
-	if (running && queue_fib_value(q) != was_value)
+	if (running && queue_fib_value(q) != was->fib_value)
 		rc = filters_activate(q->service->filters, q->id, queue_fib_value(q), err);
-	if (!rc && running && was_on && !(on && same_hash(before, &q->rec)))
+	if (!rc && running && was->on && !(on && rss_same_hash(before, &q->rec)))
 		queue_settle(q);
 	return rc;
 }
 
-/* @was: what has been asked for until now. */
-static int apply(struct queue *q, const struct rss_demand *was,
+/* @was: by what it has been steered until now. */
+static int apply(struct queue *q, const struct steering *was,
 		 const struct vmq_queue_record *next, uint16_t width, struct vmq_err *err)
 {
-	bool was_on = queue_rss_on(q);
-	uint32_t value = port_has_rings(q->port) ? queue_fib_value(q) : 0;
 	struct rss_place before = q->place, to;
 	struct vmq_queue_record rec = q->rec;
 	struct vmq_err idle = VMQ_ERR_INIT;
@@ -273,7 +285,7 @@ static int apply(struct queue *q, const struct rss_demand *was,
 	int rc;
 
 	rss_demand(q, next, &want);
-	if (rss_plan(&q->place, was, &want, width, &to) < 0)
+	if (rss_plan(&q->place, &was->demand, &want, width, &to) < 0)
 		return vmq_err(err, -ENOSPC, "queue %s: more CPUs than pairs", q->rec.name);
 	rc = move_pairs(q, &to, true, err);
 	if (rc)
@@ -285,7 +297,7 @@ static int apply(struct queue *q, const struct rss_demand *was,
 		goto err_back;
 	q->width = width;
 	memcpy(q->place.serves, to.serves, sizeof(to.serves));
-	rc = steer(q, &rec, was_on, value, err);
+	rc = steer(q, &rec, was, err);
 	if (rc)
 		goto err_back;
 	/* An idle pair that cannot move serves the guest from where it is. */
@@ -304,10 +316,26 @@ err_back:
 
 int queue_rss_apply(struct queue *q, const struct vmq_queue_record *next, struct vmq_err *err)
 {
-	struct rss_demand was;
+	struct steering was;
 
-	rss_demand(q, &q->rec, &was);
+	steering_of(q, &was);
 	return apply(q, &was, next, q->width, err);
+}
+
+int queue_rss_hold(struct queue *q, bool held, struct vmq_err *err)
+{
+	struct vmq_queue_record same = q->rec;
+	struct steering was;
+	int rc;
+
+	if (q->rss_held == held)
+		return 0;
+	steering_of(q, &was);
+	q->rss_held = held;
+	rc = apply(q, &was, &same, q->width, err);
+	if (rc)
+		q->rss_held = !held;
+	return rc;
 }
 
 int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err)
@@ -315,10 +343,10 @@ int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err)
 	struct vmq_queue_record same = q->rec;
 	bool rehomed = q->rehomed;
 	uint16_t home = q->home;
-	struct rss_demand was;
+	struct steering was;
 	int rc;
 
-	rss_demand(q, &q->rec, &was);
+	steering_of(q, &was);
 	q->home = cpu;
 	q->rehomed = true;
 	rc = apply(q, &was, &same, q->width, err);
@@ -336,11 +364,11 @@ static int widen(struct queue *q, const struct vmq_queue_record *next, uint16_t 
 		 struct vmq_err *err)
 {
 	uint16_t before = q->width, i, home;
-	struct rss_demand d;
+	struct steering was;
 	int rc;
 
-	rss_demand(q, &q->rec, &d);
-	home = d.home;
+	steering_of(q, &was);
+	home = was.demand.home;
 	if (port_has_rings(q->port)) {
 		rc = queue_slots_take(q, width, err);
 		if (rc)
@@ -352,7 +380,7 @@ static int widen(struct queue *q, const struct vmq_queue_record *next, uint16_t 
 	q->place.pairs = port_pairs(q->port);
 	if (rc)
 		goto err_slots;
-	rc = apply(q, &d, next, width, err);
+	rc = apply(q, &was, next, width, err);
 	if (!rc)
 		return 0;
 	port_set_width(q->port, before, q->slot, home, NULL);
@@ -379,7 +407,7 @@ int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, vo
 {
 	struct vmq_queue_record next = q->rec;
 	uint16_t width, before = q->width;
-	struct rss_demand was;
+	struct steering was;
 	int rc;
 
 	rc = queue_check_pairs(q, pairs, err);
@@ -389,7 +417,7 @@ int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, vo
 	width = rss_width(q->service, &next);
 	if (width > before)
 		return widen(q, &next, width, err);
-	rss_demand(q, &q->rec, &was);
+	steering_of(q, &was);
 	rc = apply(q, &was, &next, width, err);
 	if (rc || width == before)
 		return rc;

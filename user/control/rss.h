@@ -40,6 +40,9 @@ int rss_init(struct vmq_queue_record *rec, struct vmq_err *err);
 /* The places of its pairs before its port is made. */
 int rss_place_new(struct queue *q, struct vmq_err *err);
 
+/* Do they hash the same way into as many entries? */
+bool rss_same_hash(const struct vmq_queue_record *a, const struct vmq_queue_record *b);
+
 /* Fill a table of @entries with @n CPUs in turn. */
 void rss_spread(struct vmq_queue_record *rec, const uint16_t *cpu, int n, int entries);
 
@@ -71,6 +74,17 @@ int queue_rss_check(const struct queue *q, const struct vmq_queue_record *next,
  * -errno, and all is as it was.
  */
 int queue_rss_apply(struct queue *q, const struct vmq_queue_record *next, struct vmq_err *err);
+
+/**
+ * queue_rss_hold() - the switch for all queues: RSS off whatever the queue asks for,
+ * or as it asks for (O-8)
+ * @q: queue; not settling
+ * @held: off
+ * @err: sentence
+ *
+ * Return: 0, or -errno and all is as it was.
+ */
+int queue_rss_hold(struct queue *q, bool held, struct vmq_err *err);
 
 /**
  * queue_rehome() - let another CPU stand in for the primary, until it is asked for

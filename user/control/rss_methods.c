@@ -16,6 +16,8 @@
 #include <string.h>
 
 #include "adapter/rss_words.h"
+#include "control/events.h"
+#include "control/host.h"
 #include "control/methods.h"
 #include "control/rss.h"
 
@@ -36,7 +38,7 @@ json_t *rss_types_json(uint16_t types)
 static json_t *effective_json(struct queue *q)
 {
 	const struct vmq_queue_record *rec = &q->rec;
-	bool on = rec->flags & VMQ_QUEUE_F_RSS;
+	bool on = rec->flags & VMQ_QUEUE_F_RSS && !q->rss_held;
 	json_t *table = json_array(), *pairs = json_array();
 	int i, n = on ? rec->rss_entries : 1, serving = 0;
 	uint16_t home = on ? rss_stand_in(q->service, rec->rss_default) : rss_home(q, rec);
@@ -55,6 +57,18 @@ static json_t *effective_json(struct queue *q)
 			 "default", (int)home, "default_pair", rss_pair_on(&q->place, home));
 }
 
+json_t *rss_frames_json(struct service *s, uint32_t queue, int entries)
+{
+	struct vmq_rss_stats rs = { 0 };
+	json_t *list = json_array();
+	int i;
+
+	attach_rss_stats(s->attachment, queue, &rs);
+	for (i = 0; i < entries; i++)
+		json_array_append_new(list, json_integer((json_int_t)rs.entry[i]));
+	return json_pack("{s:I, s:o}", "unhashed", (json_int_t)rs.unhashed, "entries", list);
+}
+
 static json_t *rss_json(struct queue *q)
 {
 	const struct vmq_queue_record *rec = &q->rec;
@@ -64,20 +78,25 @@ static json_t *rss_json(struct queue *q)
 
 	for (i = 0; i < rec->rss_entries; i++)
 		json_array_append_new(table, json_integer(rec->rss_table[i]));
-	return json_pack("{s:{s:s, s:i, s:b, s:o, s:s, s:i, s:i, s:i, s:i, s:o, s:o}}", "rss",
+	return json_pack("{s:{s:s, s:i, s:b, s:o, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o}}", "rss",
 			 "name", rec->name, "id", (int)q->id, "on",
 			 !!(rec->flags & VMQ_QUEUE_F_RSS), "types", rss_types_json(rec->rss_types),
 			 "key", rss_format_key(rec->rss_key, key), "pairs", (int)rec->pairs,
 			 "default", (int)rec->rss_default, "primary", (int)rec->rss_primary,
 			 "entries", (int)rec->rss_entries, "table", table, "effective",
-			 effective_json(q));
+			 effective_json(q), "frames",
+			 rss_frames_json(q->service, q->id, rec->rss_entries));
 }
 
 void rss_show(void *service, struct request *r)
 {
-	struct queue *q = queue_of(service, r, json_string_value(json_object_get(r->params,
-				   "name")), false);
+	struct queue *q;
 
+	if (host_is(param_str(r, "name"))) {
+		reply_result(r, host_rss_json(service));
+		return;
+	}
+	q = queue_of(service, r, param_str(r, "name"), false);
 	if (q)
 		reply_result(r, rss_json(q));
 }
@@ -199,13 +218,46 @@ int rss_read(const struct request *r, const struct vmq_queue_record *old,
 	return 0;
 }
 
+static int may_change_host(const struct request *r, struct vmq_err *err)
+{
+	return r->uid ? vmq_err(err, -EPERM, "queue 0 is the administrator's") : 0;
+}
+
+static int host_set(struct service *s, struct request *r)
+{
+	struct vmq_queue_record next;
+	int rc = may_change_host(r, &r->err);
+
+	if (!rc && json_object_get(r->params, "primary"))
+		rc = vmq_err(&r->err, -EINVAL, "queue 0 has no primary CPU: while its RSS is off its "
+			     "frames stay where they arrive");
+	if (!rc)
+		rc = rss_read(r, &s->host, &next, &r->err);
+	if (!rc && memcmp(&next, &s->host, sizeof(next))) {
+		rc = host_rss_apply(s, &next, &r->err);
+		if (!rc)
+			server_event_take(s->server, json_pack("{s:s, s:i, s:s}", "event",
+							       "queue-rss", "queue", 0, "name",
+							       "host"));
+	}
+	return rc;
+}
+
 void rss_set(void *service, struct request *r)
 {
-	struct queue *q = queue_of(service, r, json_string_value(json_object_get(r->params,
-				   "name")), true);
 	struct vmq_queue_record next;
+	struct queue *q;
 	int rc;
 
+	if (host_is(param_str(r, "name"))) {
+		rc = host_set(service, r);
+		if (rc)
+			request_fail(r, rc);
+		else
+			reply_result(r, host_rss_json(service));
+		return;
+	}
+	q = queue_of(service, r, param_str(r, "name"), true);
 	if (!q || queue_settling(q, r))
 		return;
 	rc = queue_may_set(q, &r->err);
@@ -284,6 +336,24 @@ static int read_move(const json_t *move, struct vmq_queue_record *next, struct v
 	return 0;
 }
 
+static int move_host(struct service *s, const struct request *r, const json_t *moves,
+		     size_t first, size_t last, struct vmq_err *err)
+{
+	struct vmq_queue_record next = s->host;
+	struct vmq_err stale = VMQ_ERR_INIT;
+	int rc = may_change_host(r, err);
+
+	for (; first < last && !rc; first++)
+		rc = read_move(json_array_get(moves, first), &next, &stale, err);
+	if (!rc && next.flags & VMQ_QUEUE_F_PLACED)
+		rc = vmq_err(err, -EINVAL, "queue 0 has no primary CPU");
+	if (!rc && stale.code)
+		rc = vmq_err(err, stale.code, "%s", stale.text);
+	if (rc || !memcmp(&next, &s->host, sizeof(next)))
+		return rc;
+	return host_rss_apply(s, &next, err);
+}
+
 /* One group: moves [first, last) of one queue. */
 static int move_group(struct service *s, const struct request *r, const json_t *moves,
 		      size_t first, size_t last, struct vmq_err *err)
@@ -297,6 +367,8 @@ static int move_group(struct service *s, const struct request *r, const json_t *
 
 	if (!name)
 		return vmq_err(err, -EINVAL, "name is missing");
+	if (host_is(name))
+		return move_host(s, r, moves, first, last, err);
 	q = queue_find(s, name);
 	if (!q)
 		return vmq_err(err, -ENOENT, "no queue %s", name);
@@ -350,4 +422,49 @@ void rss_move(void *service, struct request *r)
 		}
 	}
 	reply_result(r, json_pack("{s:o}", "moves", results));
+}
+
+/* ---- rss.switch ---------------------------------------------------------- */
+
+const struct param rss_switch_params[] = {
+	PARAM("on", PARAM_BOOL, true, "as each queue asks for it; false: off, whatever they ask for"),
+	PARAM_END,
+};
+
+/* The first queue that has an operation under way: the request waits for it. */
+static bool wait_for_queues(struct service *s, struct request *r)
+{
+	uint32_t id;
+
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		if (s->queue[id] && (queue_defer(s->queue[id], r) ||
+				     queue_settling(s->queue[id], r)))
+			return true;
+	return false;
+}
+
+void rss_switch(void *service, struct request *r)
+{
+	bool off = json_is_false(json_object_get(r->params, "on"));
+	struct service *s = service;
+	struct vmq_queue_record next = s->host;
+	int rc = may_change_host(r, &r->err);
+	uint32_t id;
+
+	if (!rc && wait_for_queues(s, r))
+		return;
+	next.flags = off ? next.flags | VMQ_QUEUE_F_RSS_OFF : next.flags & ~VMQ_QUEUE_F_RSS_OFF;
+	/* A queue that fails stays as it was; asking again tries again. */
+	for (id = 1; id <= VMQ_QUEUES_MAX && !rc; id++)
+		if (s->queue[id] && s->queue[id]->port)
+			rc = queue_rss_hold(s->queue[id], off, &r->err);
+	if (!rc && next.flags != s->host.flags) {
+		rc = host_rss_apply(s, &next, &r->err);
+		if (!rc)
+			server_event_take(s->server, json_pack("{s:s, s:s, s:s, s:s}", "event",
+							       "adapter", "name",
+							       s->cfg.attach.name, "what", "rss",
+							       "detail", off ? "off" : "on"));
+	}
+	reply_rc(r, rc);
 }

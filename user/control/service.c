@@ -29,6 +29,7 @@
 #include "control/device.h"
 #include "control/events.h"
 #include "control/guest.h"
+#include "control/host.h"
 #include "control/queue.h"
 #include "control/restore.h"
 
@@ -289,6 +290,9 @@ int service_open(struct service **out, const struct service_config *cfg, struct 
 		goto err;
 	if (s->cfg.balance_ms && ((rc = balance_open(s, err)) ||
 				  (rc = watch_fd(s, balance_fd(s->balance), on_balance, err))))
+		goto err;
+	rc = host_init(s, err);
+	if (rc)
 		goto err;
 	restore_all(s);
 

@@ -64,6 +64,7 @@ struct service {
 	struct server *server;
 
 	struct queue *queue[VMQ_QUEUES_MAX + 1];	/* by id; [0] is never set */
+	struct vmq_queue_record host;	/* queue 0: its RSS, and the switch for all */
 	uint32_t n_queues;
 	uint8_t slot_used[VMQ_SLOTS_MAX];
 	uint32_t ring;			/* default entries of a ring */

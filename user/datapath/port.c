@@ -125,6 +125,7 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 	pthread_mutex_init(&pair->lane_lock, NULL);
 	pair->rx_lock = &p->pair[pair->lane]->lane_lock;
 	pair->transmit.poll = receive_transmit_poll;
+	pair->transmit.from = FROM_GUEST;
 	pair->transmit.fd = ch && index < p->lanes ? ch->ops->fd(ch, index) : -1;
 	pair->room_fd = -1;
 	pair->drain_source.poll = receive_drain_poll;

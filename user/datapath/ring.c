@@ -64,6 +64,7 @@ int ring_open(struct ring **out, const struct ring_config *cfg, struct vmq_err *
 	r->key = cfg->slot * cfg->stride + rxq_id(cfg->rxq);
 	r->map_fd = cfg->map_fd;
 	r->source.poll = cfg->poll;
+	r->source.from = FROM_WIRE;
 	r->source.cheap = true;
 	rc = ring_bind(r, err);
 	if (rc)

@@ -366,6 +366,7 @@ int uplink_open(struct uplink **out, const struct uplink_config *cfg, struct vmq
 		return vmq_err(err, -ENOMEM, "no memory for the switch on %s", cfg->ifname);
 	u->source.fd = -1;
 	u->source.poll = uplink_poll;
+	u->source.from = FROM_WIRE;
 	u->frame = cfg->frame;
 	u->arg = cfg->arg;
 	u->stats = cfg->stats ? cfg->stats : &u->own_stats;

@@ -271,6 +271,7 @@ static void worker_turn(struct worker *w, struct source *s)
 	if (n > 0) {
 		counter_add(&w->stats.batches, 1);
 		counter_add(&w->stats.frames, (uint64_t)n);
+		counter_add(&w->stats.from[s->from], (uint64_t)n);
 		w->found = true;
 		s->empty = 0;
 		if (++s->busy >= BUSY_POLLS && s->cheap)
@@ -515,6 +516,8 @@ void worker_stats(const struct worker *w, struct worker_stats *out)
 	out->wakeups = load_relaxed(&w->stats.wakeups);
 	out->batches = load_relaxed(&w->stats.batches);
 	out->frames = load_relaxed(&w->stats.frames);
+	for (int i = 0; i < FROM_N; i++)
+		out->from[i] = load_relaxed(&w->stats.from[i]);
 	out->sources = load_relaxed(&w->stats.sources);
 }
 

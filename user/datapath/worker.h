@@ -25,8 +25,12 @@
 
 struct worker;
 
+/* Whose frames a source has, for the counters of its CPU. */
+enum source_from { FROM_NOWHERE, FROM_WIRE, FROM_GUEST, FROM_N };
+
 struct source {
 	int fd;			/* for epoll; -1: only polled when made active */
+	enum source_from from;
 	/*
 	 * Do at most one batch. Return: frames handled; 0: nothing there now.
 	 * Runs in the worker that owns the source.
@@ -71,6 +75,7 @@ struct worker_stats {
 	uint64_t wakeups;	/* returns from a sleeping epoll_wait() */
 	uint64_t batches;	/* polls that found frames */
 	uint64_t frames;
+	uint64_t from[FROM_N];	/* the same by where they came from */
 	uint32_t sources;
 };
 void worker_stats(const struct worker *w, struct worker_stats *out); /* any thread */

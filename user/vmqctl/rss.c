@@ -17,7 +17,7 @@
 
 static void print_rss(const json_t *rss)
 {
-	static const char *const skip[] = { "name", "effective", NULL };
+	static const char *const skip[] = { "name", "effective", "frames", NULL };
 	char *name = out_text(json_object_get(rss, "name"));
 
 	printf("Queue %s, as asked for\n", name);
@@ -25,6 +25,8 @@ static void print_rss(const json_t *rss)
 	out_fields(rss, skip);
 	printf("\nIn effect\n");
 	out_fields(json_object_get(rss, "effective"), NULL);
+	printf("\nFrames\n");
+	out_fields(json_object_get(rss, "frames"), NULL);
 }
 
 static int rss_show(struct ctl *c, int n, char **word)
@@ -178,6 +180,22 @@ static int rss_move(struct ctl *c, int n, char **word)
 	return rc;
 }
 
+/* ---- off, on ------------------------------------------------------------ */
+
+static int rss_off(struct ctl *c, int n, char **word)
+{
+	(void)n;
+	(void)word;
+	return ctl_do(c, "rss.switch", json_pack("{s:b}", "on", 0));
+}
+
+static int rss_on(struct ctl *c, int n, char **word)
+{
+	(void)n;
+	(void)word;
+	return ctl_do(c, "rss.switch", json_pack("{s:b}", "on", 1));
+}
+
 /* ---- tables ------------------------------------------------------------- */
 
 static const struct opt set_options[] = {
@@ -204,5 +222,7 @@ const struct command rss_commands[] = {
 	{ "rss", "set", "NAME", 1, 1, set_options, rss_set, "change it" },
 	{ "rss", "move", "NAME ENTRY=CPU...", 2, -1, move_options, rss_move,
 	  "move entries of its table, 'default' or 'primary'" },
+	{ "rss", "off", "", 0, 0, NULL, rss_off, "no RSS for any queue: all frames to the primaries" },
+	{ "rss", "on", "", 0, 0, NULL, rss_on, "RSS as each queue asks for it" },
 	{ .noun = NULL },
 };

@@ -2,7 +2,7 @@
 /*
  * stats.c - vmqctl stats: where the frames went
  *
- * A row per queue with what one looks at first, and below it every other
+ * With --cpus a row per CPU. Otherwise a row per queue with what one looks at first, and below it every other
  * counter that is not zero, by its own name: a counter that is new in the
  * service needs no change here. With --watch the figures are rates, taken from
  * the difference of two answers and the time between them.
@@ -163,11 +163,45 @@ static void print_rest(const char *name, const json_t *stats, const json_t *befo
 	puts(any ? "" : seconds > 0 ? " nothing else changed" : " no other counter is above zero");
 }
 
-static void print_stats(const json_t *now, const json_t *before, double seconds)
+/* Workers, one per CPU: in the same order in both answers. */
+static void print_cpus(const json_t *now, const json_t *before, double seconds)
+{
+	static const struct column columns[] = {
+		{ "CPU", "cpu", true, false }, { "QUEUES", "queues", true, false },
+		{ "EXTERNAL", "external", true, false }, { "INTERNAL", "internal", true, false },
+		{ "WAKEUPS", "wakeups", true, false },
+	};
+	struct libscols_table *table = out_table(columns, ARRAY_SIZE(columns));
+	const json_t *cpu;
+	size_t c;
+
+	if (!table)
+		return;
+	json_array_foreach(now, c, cpu) {
+		struct libscols_line *line = scols_table_new_line(table, NULL);
+		const json_t *old = json_array_get(before, c);
+
+		for (size_t i = 0; i < ARRAY_SIZE(columns); i++) {
+			double v = json_number_value(json_object_get(cpu, columns[i].key));
+
+			if (seconds > 0 && i > 1)
+				v = (v - json_number_value(json_object_get(old, columns[i].key))) /
+				    seconds;
+			out_cell(line, i, number_text(v));
+		}
+	}
+	out_print(table);
+}
+
+static void print_stats(const json_t *now, const json_t *before, double seconds, bool cpus)
 {
 	const json_t *queues = json_object_get(now, "queues"), *queue;
 	size_t i;
 
+	if (cpus) {
+		print_cpus(json_object_get(now, "cpus"), json_object_get(before, "cpus"), seconds);
+		return;
+	}
 	print_queues(queues, before, seconds);
 	printf("\n");
 	json_array_foreach(queues, i, queue) {
@@ -215,7 +249,7 @@ static int watch(struct ctl *c, const char *queue, unsigned int interval)
 		if (now && !ctl_json(c, now)) {
 			fputs(isatty(STDOUT_FILENO) ? "\033[H\033[J" : "\n", stdout);
 			printf("per second, over %.1f s\n\n", when - then);
-			print_stats(now, before, when - then);
+			print_stats(now, before, when - then, c->opt.cpus);
 			fflush(stdout);
 		}
 		json_decref(before);
@@ -241,7 +275,7 @@ static int stats(struct ctl *c, int n, char **word)
 	if (!result)
 		return c->err.code;
 	if (!ctl_json(c, result))
-		print_stats(result, NULL, 0);
+		print_stats(result, NULL, 0, c->opt.cpus);
 	json_decref(result);
 	return 0;
 }
@@ -249,6 +283,8 @@ static int stats(struct ctl *c, int n, char **word)
 static const struct opt stats_options[] = {
 	{ "watch", 0, OPT_STRING, "[SECONDS]", OPTION(watch),
 	  "print rates, every second or so many" },
+	{ "cpus", 0, OPT_FLAG, NULL, OPTION(cpus),
+	  "by CPU: queues, frames from the wire and from guests" },
 	{ NULL, 0, OPT_FLAG, NULL, 0, NULL },
 };
 

@@ -27,7 +27,7 @@ struct options {
 	const char *trust;	/* on|off */
 	bool	    trusted;	/* the flag of the same name */
 	const char *types, *key, *table, *spread, *entries, *def, *primary, *from;
-	bool	    on, off;
+	bool	    on, off, cpus;
 	const char *watch;	/* "": the default interval */
 };
 
