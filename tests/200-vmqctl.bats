@@ -118,6 +118,8 @@ canned()
 		'{"name":"q","on":true,"types":["tcp4","udp4"],"table":[1,0,1,1],"default":1,"primary":0}'
 	sends "rss set q --spread 0 --entries 8 --key 00" rss.set \
 		'{"name":"q","spread":[0],"entries":8,"key":"00"}'
+	sends "rss set q --dynamic on" rss.set '{"name":"q","dynamic":true}'
+	sends "rss set q --dynamic off" rss.set '{"name":"q","dynamic":false}'
 	run -2 ctl rss set q
 	[[ $output == *"nothing to change"* ]]
 	run -2 ctl rss set q --on --off
@@ -362,7 +364,7 @@ options()
 
 @test "manual and completion know every command and option" {
 	[ "$(commands | wc -l)" -eq 27 ]
-	[ "$(options | wc -l)" -eq 28 ]
+	[ "$(options | wc -l)" -eq 29 ]
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmqctl.8")
 	while read -r words; do
 		grep -q "^\.B.*$words" <<<"$page" || { echo "no '$words' in vmqctl.8" >&2; false; }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# vmq-load --balance (dynamic VMQ): queues follow the load from CPU to CPU. What moves
-# where is tests/unit/balance.c's; here it is measured, done and told.
+# vmq-load --balance (dynamic VMQ and VMMQ): queues, and the entries of their tables,
+# follow the load from CPU to CPU. What moves where is tests/unit/balance.c's; here it is measured, done and told.
 
 load lib/vmq
 
@@ -95,24 +95,42 @@ told()
 	wait_until 10 at_rest vm2
 }
 
+# start_low_load MAC ARG...: a few frames, until end_low_load
+start_low_load()
+{
+	local mac=$1
+	shift
+	ip netns exec wire "$PROG/frame-send" --iface wire0 --dst "$mac" --count 1000000 \
+		--rate 200 "$@" >/dev/null 3>&- &
+	remember $! "send-$mac"
+}
+
+# end_low_load VM MAC: every frame that matched is in the guest, once; in $output what
+# the guest saw
+end_low_load()
+{
+	wait_until 20 stat_reaches "$1" delivered 200
+	reap "send-$2" INT || :
+	wait_until 10 at_rest "$1"
+	finish_recv "$1" || :
+	[ "$(jq .frames <<<"$output")" -eq "$(stat_of "$1" matched)" ]
+	jq -e '.doubles == 0 and .corrupt == 0' <<<"$output"
+}
+
 @test "O-11 R-13 queues gather under a low load: nothing is lost or out of order" {
-	start_load --tags frame --cpus 0,1 --balance --balance-ms 500
+	start_load --tags frame --cpus 0,1 --balance --balance-ms 1000
 	add_vm vm1 $M1
 	add_vm vm2 $M2
 	apart
-	start_recv vm1 vm1 eth0 --count 1600 --timeout 40 --seq
-	start_recv vm2 vm2 eth0 --count 1600 --timeout 40 --seq
-	for m in $M1 $M2; do
-		ip netns exec wire "$PROG/frame-send" --iface wire0 --dst "$m" --count 1600 \
-			--rate 200 >/dev/null 3>&- &
-		remember $! "send-$m"
-	done
-	wait_until 20 gathered
-	# while frames were coming
-	[ "$(stat_of vm1 delivered)" -lt 1600 ]
-	[ "$(stat_of vm2 delivered)" -lt 1600 ]
-	finish_recv vm1
-	finish_recv vm2
+	start_recv vm1 vm1 eth0 --timeout 90 --idle 3000 --seq
+	start_recv vm2 vm2 eth0 --timeout 90 --idle 3000 --seq
+	start_low_load $M1
+	start_low_load $M2
+	wait_until 60 gathered
+	end_low_load vm1 $M1
+	[ "$(jq .reordered <<<"$output")" -eq 0 ]
+	end_low_load vm2 $M2
+	[ "$(jq .reordered <<<"$output")" -eq 0 ]
 }
 
 @test "O-7 a queue whose CPU was asked for stays there; others come to it" {
@@ -128,19 +146,136 @@ told()
 	ctl rss show vm2
 }
 
-@test "a queue with RSS on is not moved, with one pair either; export says what was asked for" {
+# rss_of QUEUE FILTER: of `rss show`
+rss_of()
+{
+	ctl rss show "$1" -j | jq -c ".rss | $2"
+}
+
+# on_cpus QUEUE N: its table and default lead to so many CPUs
+on_cpus()
+{
+	[ "$(rss_of "$1" '.effective | [.table[], .default] | unique | length')" -eq "$2" ]
+}
+
+# pairs_used QUEUE FROM...: each pair has delivered more than FROM
+pairs_used()
+{
+	local queue=$1
+	shift
+	ctl queue show "$queue" -j | jq -e --argjson from "[$(IFS=,; echo "$*")]" \
+		'[.queue.pair_list[].delivered] as $now | all(range(2); $now[.] > $from[.])'
+}
+
+@test "O-11 the table of a queue gathers on one CPU, spreads under load, and gathers again" {
+	start_load --tags frame --cpus 0,1 --balance --balance-ms 200
+	start_monitor
+	add_vm vm1 $M1 --pairs 2
+	[ "$(rss_of vm1 '[.on, .dynamic, .effective.dynamic]')" = '[true,true,true]' ]
+	asked=$(rss_of vm1 '[.table, .default, .pairs]')
+	wait_until 15 on_cpus vm1 1
+	wait_until 5 told gather
+	run -1 told spread
+	jq -se 'any(.event == "balance" and .entries > 0)' "$EVENTS"
+
+	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --udp 32 --seconds 60 \
+		>/dev/null 3>&- &
+	remember $! gen
+	wait_until 30 on_cpus vm1 2
+	wait_until 5 told spread
+	# both work, while it goes on
+	wait_until 10 pairs_used vm1 0 0
+	# the entries that have something to do are on both sides
+	rss_of vm1 '[.effective.table, .frames.entries] | transpose |
+		[.[] | select(.[1] > 0) | .[0]] | unique' | grep -qx '\[0,1\]'
+	reap gen INT || :
+	wait_until 30 on_cpus vm1 1
+	wait_until 10 at_rest vm1
+	# what was asked for is as it was
+	[ "$(rss_of vm1 '[.table, .default, .pairs]')" = "$asked" ]
+}
+
+@test "O-11 D-15 a table gathers under a low load: every frame arrives, once" {
+	start_load --tags frame --cpus 0,1 --balance --balance-ms 1000
+	add_vm vm1 $M1 --pairs 2
+	on_cpus vm1 2
+	start_recv vm1 vm1 eth0 --timeout 90 --idle 3000 --seq
+	start_low_load $M1 --udp 16
+	wait_until 60 on_cpus vm1 1
+	end_low_load vm1 $M1
+}
+
+@test "D-17 without --balance a queue that may move stays where it is, and nobody is told" {
+	start_load --tags frame --cpus 0,1
+	start_monitor
+	add_vm vm1 $M1 --pairs 2
+	add_vm vm2 $M2
+	for vm in vm1 vm2; do
+		ctl rss set $vm --dynamic on
+		[ "$(rss_of $vm '[.dynamic, .effective.dynamic]')" = '[true,false]' ]
+	done
+	before=$(rss_of vm1 '.effective | [.table, .default]')
+	gen_frames --dst $M1,$M2 --udp 8 --seconds 2 >/dev/null
+	[ "$(rss_of vm1 '.effective | [.table, .default]')" = "$before" ]
+	[ "$(rss_of vm2 .effective.default)" = "$(rss_of vm2 .primary)" ]
+	run -1 grep balance "$EVENTS"
+}
+
+@test "what is placed is not moved; moves begin where the entries are; --dynamic gives it back" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 100
 	start_monitor
 	add_vm vm1 $M1
 	# its table names CPU 1, the second of the set
 	ctl queue alloc vm2 --mac $M2
-	ctl rss set vm2 --on
+	ctl rss set vm2 --on --table 1
 	wait_until 15 gathered
 	[ "$(cpu_of vm2)" -eq 1 ]
 	jq -se 'all(.event != "balance" or .name == "vm1")' "$EVENTS"
 	ctl queue export vm1 | jq -e '[.. | .placed? // empty] | length == 0'
 	ctl queue set vm1 --cpu 0
 	ctl queue export vm1 | jq -e '[.. | .placed? // empty] == [true]'
+	[ "$(rss_of vm1 '[.dynamic, .effective.dynamic]')" = '[false,false]' ]
+	ctl queue del vm2
+
+	# one entry of a table that has been moved: all others stay where they were put
+	ctl queue add vm2 --mac $M2 --pairs 2
+	wait_until 15 on_cpus vm2 1
+	cpu=$(rss_of vm2 .effective.default)
+	run -4 ctl rss move vm2 0=$cpu --from $((1 - cpu))
+	ctl rss move vm2 0=$((1 - cpu)) --from "$cpu"
+	[ "$(rss_of vm2 '[.dynamic, .default, .table[0], (.table[1:] | unique)]')" = \
+		"[false,$cpu,$((1 - cpu)),[$cpu]]" ]
+	[ "$(rss_of vm2 .table)" = "$(rss_of vm2 .effective.table)" ]
+	ctl rss set vm2 --dynamic on
+	wait_until 15 on_cpus vm2 1
+	# frozen where it is
+	ctl rss set vm2 --dynamic off
+	[ "$(rss_of vm2 '[.table, .default]')" = "$(rss_of vm2 '.effective | [.table, .default]')" ]
+	run -2 ctl rss set vm2 --dynamic on --default 0
+	[[ $output == *"those that are named, or dynamic, not both"* ]]
+}
+
+@test "fewer pairs than a moved table needs: back to the one that was asked for" {
+	start_load --tags frame --cpus 0,1 --balance --balance-ms 200
+	add_vm vm1 $M1 --pairs 2
+	ctl rss set vm1 --spread 0 --entries 64 --default 0
+	ctl rss set vm1 --dynamic on
+	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --udp 32 --seconds 60 \
+		>/dev/null 3>&- &
+	remember $! gen
+	wait_until 30 on_cpus vm1 2
+	ctl queue set vm1 --pairs 1
+	[ "$(rss_of vm1 '.effective | [.pairs, .serving, (.table | unique | length)]')" = '[1,1,1]' ]
+	ctl queue set vm1 --pairs 2
+	wait_until 30 on_cpus vm1 2
+	# another size, and off: what was chosen for the old table is forgotten
+	ctl rss set vm1 --entries 128
+	ctl rss set vm1 --off
+	reap gen INT || :
+	ctl rss set vm1 --on
+	[ "$(rss_of vm1 '[.dynamic, .effective.dynamic, .effective.on]')" = '[true,true,true]' ]
+	wait_until 30 on_cpus vm1 1
+	wait_until 10 at_rest vm1
 }
 
 @test "O-12 hyper-thread siblings get no worker with --balance" {

@@ -66,7 +66,7 @@ static const struct param drain_params[] = { S("name"), I("timeout_ms"), END };
 static const struct param on_params[] = { B("on"), END };
 static const struct param rss_params[] = {
 	S("name"), B("on"), A("types"), S("key"), N("table"), N("spread"), I("entries"),
-	I("default"), I("primary"), END,
+	I("default"), I("primary"), B("dynamic"), END,
 };
 static const struct param moves_params[] = { { .name = "moves", .type = PARAM_OBJECTS }, END };
 static const struct param filter_params[] = { S("queue"), A("macs"), S("vlan"), END };

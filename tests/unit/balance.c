@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * balance.c - which pairs should run on other CPUs
+ * balance.c - which queues, and which parts of them, should run on other CPUs
  *
- * Single cases of the plan, then a simulation of 64 CPUs and 1,024 queues. There
- * queues have demands; what is measured of them is cut off where a CPU is full, as
- * in life. Its figures are printed as diagnostics.
+ * Single cases of the plan, then a simulation of 64 CPUs and 1,024 queues, some of
+ * them with tables. There queues have demands; what is measured of them is cut off
+ * where a CPU is full, as in life. Its figures are printed as diagnostics.
  */
 #include <sys/stat.h>
 
@@ -30,7 +30,9 @@ static int plan_base(struct balance_unit *u, int n, int cpus, bool gather, uint3
 
 	for (i = 0; i < n; i++)
 		busy[u[i].at] += u[i].load;
-	return balance_plan(u, n, busy, cpus, gather, moves, ARRAY_SIZE(moves));
+	return balance_plan(&(struct balance_set){ .unit = u, .n = n, .room = n, .busy = busy,
+						  .n_cpus = cpus, .gather = gather },
+			    moves, ARRAY_SIZE(moves));
 }
 
 #define PLAN(u, cpus, gather) plan_base(u, ARRAY_SIZE(u), cpus, gather, 0)
@@ -94,9 +96,9 @@ static void test_weight(void)
 	ok(room[1].at == 1 && !room[0].at,
 	   "O-5 the lightest goes where others are already");
 	is_int(PLAN(scarce, 2, true), 1, "no CPU has room: one still moves");
-	is_int(moves[0].unit, 1, "O-5 it is the lightest, to the fuller place");
+	is_int(scarce[1].at, 1, "O-5 it is the lightest, to the fuller place");
 	PLAN(equal, 2, true);
-	is_int(moves[0].unit, 1, "of equal weight the one with the most load");
+	is_int(equal[1].at, 1, "of equal weight the one with the most load");
 }
 
 static void test_limit(void)
@@ -105,12 +107,187 @@ static void test_limit(void)
 	struct balance_move one[3];
 	uint32_t busy[2] = { 0 };
 	int i, sum = 0, looks = 0;
+	struct balance_set s = {
+		.unit = u, .n = 8, .room = 8, .busy = busy, .n_cpus = 2, .gather = true,
+	};
 
 	for (i = 0; i < 8; i++)
 		u[i] = (struct balance_unit){ .at = (uint16_t)(i & 1), .weight = 100 };
-	while ((i = balance_plan(u, 8, busy, 2, true, one, 3)) > 0 && looks++ < 10)
+	while ((i = balance_plan(&s, one, 3)) > 0 && looks++ < 10)
 		sum += i;
 	ok(sum == 4 && looks == 2, "no more moves at a time than are asked for; the rest follows");
+}
+
+/* ---- tables ---------------------------------------------------------------- */
+
+#define UNITS 16
+
+/* One queue with a table, and what it has on each CPU; others may be added. */
+static struct rig {
+	struct balance_table table;
+	struct balance_unit unit[UNITS];
+	struct balance_set set;
+	uint32_t busy[BALANCE_CPUS_MAX];
+} rig;
+
+/* Its parts, from where its entries are and what they have to do. */
+static void add_parts(struct balance_set *s, struct balance_table *t, uint16_t queue)
+{
+	uint32_t load[BALANCE_CPUS_MAX] = { 0 };
+	uint64_t on = 0;
+	int i;
+
+	for (i = 0; i < t->entries; i++) {
+		load[t->at[i]] += t->load[i];
+		on |= 1ULL << t->at[i];
+	}
+	for (i = 0; i < s->n_cpus; i++)
+		if (on >> i & 1)
+			s->unit[s->n++] = (struct balance_unit){
+				.at = (uint16_t)i, .weight = 100, .queue = queue,
+				.load = load[i], .table = t,
+			};
+}
+
+/* @percent in all, evenly on @entries at CPU 0, and other units. */
+static void rig_begin(uint32_t percent, uint16_t entries, uint16_t most, int cpus,
+		      const struct balance_unit *other, int n)
+{
+	int i;
+
+	rig = (struct rig){ .table = { .most = most, .entries = entries } };
+	for (i = 0; i < entries; i++)
+		rig.table.load[i] = percent * PERCENT / entries;
+	rig.set = (struct balance_set){
+		.unit = rig.unit, .room = UNITS, .busy = rig.busy, .n_cpus = cpus, .gather = true,
+	};
+	for (i = 0; i < n; i++)
+		rig.unit[rig.set.n++] = other[i];
+}
+
+/* The others stay as they are; the queue's parts begin afresh. */
+static int rig_plan(int others)
+{
+	int i;
+
+	rig.set.n = others;
+	add_parts(&rig.set, &rig.table, 7);
+	memset(rig.busy, 0, sizeof(rig.busy));
+	for (i = 0; i < rig.set.n; i++)
+		rig.busy[rig.unit[i].at] += rig.unit[i].load;
+	return balance_plan(&rig.set, moves, ARRAY_SIZE(moves));
+}
+
+static uint32_t rig_on(uint16_t cpu)
+{
+	uint32_t sum = 0;
+	int i;
+
+	for (i = 0; i < rig.table.entries; i++)
+		sum += rig.table.at[i] == cpu ? rig.table.load[i] : 0;
+	return sum / PERCENT;
+}
+
+static int rig_cpus(void)
+{
+	uint64_t on = 0;
+	int i;
+
+	for (i = 0; i < rig.table.entries; i++)
+		on |= 1ULL << rig.table.at[i];
+	return __builtin_popcountll(on);
+}
+
+static uint32_t rig_most(void)
+{
+	uint32_t most = 0;
+	uint16_t cpu;
+
+	for (cpu = 0; cpu < rig.set.n_cpus; cpu++)
+		most = MAX(most, rig_on(cpu));
+	return most;
+}
+
+/* Until nothing moves. Return: looks. */
+static int rig_rest(int others)
+{
+	int looks = 0;
+
+	while (rig_plan(others) && looks < 20)
+		looks++;
+	return looks;
+}
+
+static void test_split(void)
+{
+	struct balance_unit little[] = { U(1, 5, 100) };
+	int i;
+
+	rig_begin(90, 128, 2, 2, NULL, 0);
+	is_int(rig_plan(0), 1, "O-11 one queue takes 90 %% of a CPU, and has a second pair");
+	ok(moves[0].why == BALANCE_SPREAD && moves[0].from == 0 && moves[0].to == 1 &&
+	   moves[0].queue == 7 && moves[0].entries == 64 && rig_on(0) == rig_on(1),
+	   "O-11 half of its entries go");
+	is_int(rig_plan(0), 0, "O-11 and stay while it is busy");
+	for (i = 0; i < 128; i++)
+		rig.table.load[i] /= 2;
+	is_int(rig_plan(0), 1, "O-11 with half of the load they gather");
+	ok(rig_cpus() == 1 && moves[0].why == BALANCE_GATHER && moves[0].entries == 64,
+	   "O-11 as one part again");
+
+	rig_begin(90, 128, 1, 2, NULL, 0);
+	is_int(rig_plan(0), 0, "Q-9 one pair: one CPU");
+	rig_begin(100, 128, 4, 8, NULL, 0);
+	is_int(rig_rest(0), 1, "more than a CPU is seen as one: two CPUs at first");
+	for (i = 0; i < 128; i++)
+		rig.table.load[i] *= 2;
+	rig_rest(0);
+	ok(rig_cpus() == 4 && rig_most() <= 60, "as long as they are full it goes on");
+	for (i = 0; i < 128; i++)
+		rig.table.load[i] = 3 * PERCENT;
+	rig_rest(0);
+	is_int(rig_cpus(), 4, "Q-9 never to more CPUs than pairs");
+
+	rig_begin(95, 128, 4, 4, little, 1);
+	is_int(rig_plan(1), 1, "a CPU with little to do");
+	ok(rig_on(1) == 47 && rig_cpus() == 2, "comes before one with nothing");
+
+	/* One flow is most of it. */
+	rig_begin(0, 128, 4, 4, NULL, 0);
+	rig.table.load[77] = 70 * PERCENT;
+	for (i = 0; i < 50; i++)
+		rig.table.load[i] = PERCENT / 2;
+	rig_rest(0);
+	ok(rig_on(0) == 70 && rig_cpus() == 2, "what is not that flow leaves it alone");
+	rig.table.load[77] = 100 * PERCENT;
+	is_int(rig_plan(0), 0, "a flow that needs a CPU for itself is not moved about");
+}
+
+static void test_join(void)
+{
+	struct balance_unit fixed[] = { FIXED(2, 30) };
+	int i;
+
+	/* On three CPUs, one of them idle but for it. */
+	rig_begin(60, 129, 4, 4, NULL, 0);
+	for (i = 0; i < 129; i++)
+		rig.table.at[i] = (uint16_t)(i % 3);
+	is_int(rig_plan(0), 2, "O-11 parts of a queue gather");
+	ok(rig_cpus() == 1, "on one CPU");
+	is_int(rig_plan(0), 0, "and stay there");
+
+	rig_begin(20, 129, 4, 4, fixed, 1);
+	rig.table.at[128] = 1;		/* the default */
+	rig_rest(1);
+	ok(rig_cpus() == 1 && rig.table.at[128] == 2 && rig.table.at[0] == 2,
+	   "O-11 the default goes with the entries");
+
+	/* A second part that is too full is helped by the first. */
+	rig_begin(110, 128, 2, 2, NULL, 0);
+	for (i = 0; i < 16; i++)
+		rig.table.at[i] = 1;
+	is_int(rig_plan(0), 1, "all pairs in use: entries go from the one to the other");
+	ok(rig_cpus() == 2 && rig_on(0) <= 80 && rig_on(1) <= 60, "and both can do their work");
 }
 
 /* ---- siblings -------------------------------------------------------------- */
@@ -167,14 +344,19 @@ static void test_siblings(void)
 
 #define CPUS	64
 #define QUEUES	1024
+#define TABLES	64	/* of them, with tables of 128 entries and 8 pairs */
+#define PAIRS	8
 #define LOOKS	200
 #define CALM	5	/* looks without a spread before it may gather */
 #define AT_ONCE	64
 
 static struct {
-	uint32_t demand[QUEUES];
-	struct balance_unit unit[QUEUES];
-	int calm;
+	uint32_t demand[QUEUES];		/* may be more than a CPU with a table */
+	uint32_t share[TABLES][BALANCE_ENTRIES_MAX];	/* of an entry, in millionths */
+	uint16_t at[QUEUES];			/* without a table */
+	struct balance_table table[TABLES];
+	struct balance_unit unit[QUEUES + TABLES * PAIRS + AT_ONCE];
+	int calm, entries_moved, widest;
 } sim;
 
 static uint32_t random_state = 1;
@@ -185,126 +367,187 @@ static uint32_t random_below(uint32_t n)
 	return (uint32_t)((uint64_t)random_state * n >> 32);
 }
 
-/* Demands as of real machines: few queues have most of it. None more than a CPU. */
+/*
+ * Demands as of real machines: few queues have most of it, and so have few entries of
+ * a table. Those with tables have 16 times the demand of others.
+ */
 static void set_load(int percent)
 {
-	uint64_t sum = 0, total = (uint64_t)percent * PERCENT * CPUS;
+	uint64_t sum = 0, total = (uint64_t)percent * PERCENT * CPUS, all;
 	uint32_t r;
-	int i;
+	int i, k;
 
 	random_state = 1;
 	for (i = 0; i < QUEUES; i++) {
 		r = 1 + random_below(1000);
-		sim.demand[i] = r * r / 100 + 1;
+		sim.demand[i] = (r * r / 100 + 1) * (i < TABLES ? 16 : 1);
 		sum += sim.demand[i];
 	}
 	for (i = 0; i < QUEUES; i++)
 		sim.demand[i] = (uint32_t)(sim.demand[i] * total / sum);
+	for (i = 0; i < TABLES; i++) {
+		for (k = 0, all = 0; k < BALANCE_ENTRIES_MAX; k++) {
+			r = 1 + random_below(100);
+			sim.share[i][k] = r * r;
+			all += sim.share[i][k];
+		}
+		for (k = 0; k < BALANCE_ENTRIES_MAX; k++)
+			sim.share[i][k] = (uint32_t)(sim.share[i][k] * 1000000ULL / all);
+	}
 }
 
-/* What would be measured, with demands that waver by @noise percent. */
-static void measure(uint32_t busy[CPUS], uint32_t noise)
+static uint32_t entry_demand(int table, int k, uint32_t demand)
 {
-	uint64_t want[CPUS] = { 0 };
-	int i;
+	return (uint32_t)((uint64_t)demand * sim.share[table][k] / 1000000);
+}
 
+/* What is wanted of each CPU, with demands that waver by @noise percent. */
+static void want_of(uint64_t want[CPUS], uint32_t noise)
+{
+	int i, k;
+
+	memset(want, 0, CPUS * sizeof(*want));
 	for (i = 0; i < QUEUES; i++) {
 		uint32_t wave = noise ? random_below(noise * 2 * 10000) : 0;
+		uint32_t d = (uint32_t)((uint64_t)sim.demand[i] *
+					(1000000 - noise * 10000 + wave) / 1000000);
 
-		sim.unit[i].load = (uint32_t)((uint64_t)sim.demand[i] *
-					      (1000000 - noise * 10000 + wave) / 1000000);
-		want[sim.unit[i].at] += sim.unit[i].load;
+		if (i >= TABLES) {
+			sim.unit[i].load = d;
+			want[sim.at[i]] += d;
+			continue;
+		}
+		for (k = 0; k < BALANCE_ENTRIES_MAX; k++) {
+			sim.table[i].load[k] = entry_demand(i, k, d);
+			want[sim.table[i].at[k]] += sim.table[i].load[k];
+		}
 	}
-	for (i = 0; i < CPUS; i++)
-		busy[i] = (uint32_t)MIN(want[i], BALANCE_CPU);
-	for (i = 0; i < QUEUES; i++) {
-		uint16_t at = sim.unit[i].at;
+}
 
-		if (want[at] > BALANCE_CPU)
-			sim.unit[i].load = (uint32_t)((uint64_t)sim.unit[i].load * BALANCE_CPU /
-						      want[at]);
-	}
+/* Cut off what a CPU cannot do. */
+static uint32_t seen(uint32_t load, uint64_t want)
+{
+	return want > BALANCE_CPU ? (uint32_t)((uint64_t)load * BALANCE_CPU / want) : load;
 }
 
 static int look(uint32_t noise)
 {
 	struct balance_move m[AT_ONCE];
+	struct balance_set s = {
+		.unit = sim.unit, .n = QUEUES, .room = ARRAY_SIZE(sim.unit), .n_cpus = CPUS,
+		.gather = sim.calm >= CALM,
+	};
+	uint64_t want[CPUS];
 	uint32_t busy[CPUS];
-	int n;
+	int i, k, n;
 
-	measure(busy, noise);
-	n = balance_plan(sim.unit, QUEUES, busy, CPUS, sim.calm >= CALM, m, AT_ONCE);
+	want_of(want, noise);
+	for (i = 0; i < CPUS; i++)
+		busy[i] = (uint32_t)MIN(want[i], BALANCE_CPU);
+	/* Queues with tables have their parts behind all others. */
+	for (i = 0; i < QUEUES; i++)
+		sim.unit[i] = i < TABLES
+			? (struct balance_unit){ .fixed = true }
+			: (struct balance_unit){ .at = sim.at[i], .weight = 100, .queue = (uint16_t)i,
+						 .load = seen(sim.unit[i].load, want[sim.at[i]]) };
+	for (i = 0; i < TABLES; i++) {
+		for (k = 0; k < BALANCE_ENTRIES_MAX; k++)
+			sim.table[i].load[k] = seen(sim.table[i].load[k], want[sim.table[i].at[k]]);
+		add_parts(&s, &sim.table[i], (uint16_t)i);
+	}
+	s.busy = busy;
+	n = balance_plan(&s, m, AT_ONCE);
+	for (i = TABLES; i < QUEUES; i++)
+		sim.at[i] = sim.unit[i].at;
+	for (i = 0; i < n; i++)
+		sim.entries_moved += m[i].entries;
 	sim.calm = n && m[0].why == BALANCE_SPREAD ? 0 : sim.calm + 1;
 	return n;
 }
 
 static int cpus_used(void)
 {
-	bool used[CPUS] = { false };
-	int i, n = 0;
+	uint64_t all = 0, on;
+	int i, k;
 
-	for (i = 0; i < QUEUES; i++) {
-		n += !used[sim.unit[i].at];
-		used[sim.unit[i].at] = true;
+	for (i = TABLES; i < QUEUES; i++)
+		all |= 1ULL << sim.at[i];
+	for (i = 0, sim.widest = 0; i < TABLES; i++) {
+		for (k = 0, on = 0; k < BALANCE_ENTRIES_MAX; k++)
+			on |= 1ULL << sim.table[i].at[k];
+		all |= on;
+		sim.widest = MAX(sim.widest, __builtin_popcountll(on));
 	}
-	return n;
+	return __builtin_popcountll(all);
 }
 
-/* The demand that its CPU cannot serve, in percent of all. */
+/* The demand that its CPU cannot serve, in tenths of a percent of all. */
 static int unserved(void)
 {
-	uint64_t want[CPUS] = { 0 }, all = 0, lost = 0;
+	uint64_t want[CPUS], all = 0, lost = 0;
 	int i;
 
-	for (i = 0; i < QUEUES; i++) {
-		want[sim.unit[i].at] += sim.demand[i];
-		all += sim.demand[i];
-	}
-	for (i = 0; i < CPUS; i++)
+	want_of(want, 0);
+	for (i = 0; i < CPUS; i++) {
+		all += want[i];
 		lost += want[i] > BALANCE_CPU ? want[i] - BALANCE_CPU : 0;
-	return all ? (int)(lost * 100 / all) : 0;
+	}
+	return all ? (int)(lost * 1000 / all) : 0;
 }
 
 static void simulate(int percent, int least, int most)
 {
-	int i, n, sum = 0, last = 0, steady = 0;
+	int i, n, sum = 0, last = 0, steady = 0, used, widest;
 
 	set_load(percent);
+	sim.entries_moved = 0;
 	for (i = 0; i < LOOKS; i++) {
 		n = look(0);
 		sum += n;
 		last = n ? i + 1 : last;
 	}
+	used = cpus_used();
+	widest = sim.widest;
+	diag("load %2d %% of 64 CPUs: %2d CPUs used, at most %d by one queue; stable after %d looks, "
+	     "%d moves (%d entries of tables); unserved: %d.%d %%", percent, used, widest, last, sum,
+	     sim.entries_moved, unserved() / 10, unserved() % 10);
 	for (i = 0; i < LOOKS; i++)
 		steady += look(0);
-	diag("load %2d %% of 64 CPUs: %2d CPUs used; stable after %d looks and %d moves; "
-	     "moves at constant load: %d; unserved: %d %%", percent, cpus_used(), last, sum, steady,
-	     unserved());
-	ok(cpus_used() >= least && cpus_used() <= most,
-	   "O-11 at %d %% of all CPUs %d to %d are used", percent, least, most);
+	ok(used >= least && used <= most, "O-11 at %d %% of all CPUs %d to %d are used", percent, least,
+	   most);
+	ok(widest <= PAIRS, "Q-9 no queue is on more CPUs than it has pairs");
 	ok(!steady && last < LOOKS - CALM, "O-11 no moves while the load is constant");
-	ok(unserved() <= 1, "O-11 every CPU can do what it is given");
+	ok(unserved() <= 10, "O-11 every CPU can do what it is given");
 
-	for (i = 0, sum = 0; i < LOOKS; i++)
+	for (i = 0, sum = 0, sim.entries_moved = 0; i < LOOKS; i++)
 		sum += look(10);
-	diag("  with demands that waver by 10 %%: %d moves in %d looks", sum, LOOKS);
-	ok(sum <= LOOKS * QUEUES / 1000, "O-11 loads that waver move few queues");
+	diag("  with demands that waver by 10 %%: %d moves (%d entries) in %d looks", sum,
+	     sim.entries_moved, LOOKS);
+	/* Where every CPU is above 80 % there is always one to be relieved. */
+	ok(sum <= LOOKS * (percent > 80 ? 4 : 1), "O-11 loads that waver move few queues");
 }
 
 static void test_simulation(void)
 {
-	int i;
+	int i, k;
 
 	for (i = 0; i < QUEUES; i++)
-		sim.unit[i] = (struct balance_unit){ .at = (uint16_t)(i % CPUS), .weight = 100 };
-	diag("1,024 queues, spread over all CPUs in the beginning; then load rises and falls");
+		sim.at[i] = (uint16_t)(i % CPUS);
+	for (i = 0; i < TABLES; i++) {
+		sim.table[i].most = PAIRS;
+		sim.table[i].entries = BALANCE_ENTRIES_MAX;
+		for (k = 0; k < BALANCE_ENTRIES_MAX; k++)
+			sim.table[i].at[k] = (uint16_t)((i + k % PAIRS) % CPUS);
+	}
+	diag("1,024 queues, 64 of them with tables, spread over all CPUs in the beginning; then load "
+	     "rises and falls");
 	simulate(5, 4, 8);
 	simulate(50, 32, 60);
-	simulate(90, 64, 64);
+	simulate(90, 60, 64);
 	simulate(50, 32, 60);
 	simulate(5, 4, 8);
 	simulate(0, 1, 1);
-	simulate(90, 64, 64);
+	simulate(90, 60, 64);
 }
 
 int main(void)
@@ -313,6 +556,8 @@ int main(void)
 	test_gather();
 	test_weight();
 	test_limit();
+	test_split();
+	test_join();
 	test_siblings();
 	test_simulation();
 	return unit_done();

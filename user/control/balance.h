@@ -8,13 +8,16 @@
 #ifndef VMQ_BALANCE_H
 #define VMQ_BALANCE_H
 
-#include "control/service.h"
+#include "control/queue.h"
 
 /* Of --cpus, one CPU of each core: hyper-thread siblings get no worker (O-12). */
 void balance_choose_cpus(struct service *s);
 
 int balance_open(struct service *s, struct vmq_err *err);	/* sets s->balance */
 void balance_close(struct balance *b);
+
+/* Does it move this queue? */
+bool balance_moves(const struct queue *q);
 
 int balance_fd(const struct balance *b);	/* readable: balance_look() */
 void balance_look(struct service *s);

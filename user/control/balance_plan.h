@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * balance_plan.h - which pairs should run on other CPUs
+ * balance_plan.h - which queues, and which parts of them, should run on other CPUs
  *
- * Dynamic VMQ: at low load pairs gather on few CPUs, near 80 % of a CPU they
+ * Dynamic VMQ: at low load queues gather on few CPUs, near 80 % of a CPU they
  * spread, and gather again. Loads and places go in, moves come out.
+ *
+ * What moves is a *unit*: a queue, or, if the queue has an indirection table, what
+ * it has on one CPU. Such a unit moves whole, with its pair, or it is split: some
+ * entries of the table go to another CPU (dynamic VMMQ). Splitting is for queues
+ * that moving does not help, because what they need is more than a CPU has left;
+ * and a queue is never on more CPUs than it has pairs.
  *
  * Two marks make the hysteresis. A CPU above BALANCE_HIGH is relieved; no CPU is
  * filled above BALANCE_FILL, by relief or by gathering, unless there is too much
@@ -26,44 +32,64 @@
 #include "vmq/abi.h"
 
 #define BALANCE_CPU	1000000u	/* all of a CPU; loads are parts of this */
+#define BALANCE_FULL	970000u		/* as good as all: it may need more */
 #define BALANCE_HIGH	800000u		/* above: relieve it */
 #define BALANCE_FILL	600000u		/* so far a CPU may be filled */
 #define BALANCE_GAIN	100000u		/* without room: the least that a move must gain */
 
 #define BALANCE_CPUS_MAX VMQ_PAIRS_MAX
 
-/* What can move: a queue's pair. */
+/* A queue's indirection table; behind its entries the default, as one more. */
+#define BALANCE_ENTRIES_MAX (VMQ_RSS_ENTRIES_MAX + 1)
+struct balance_table {
+	uint16_t most;		/* CPUs that it may be on: its pairs */
+	uint16_t entries;	/* with the default */
+	uint16_t at[BALANCE_ENTRIES_MAX];	/* index of each entry's CPU */
+	uint32_t load[BALANCE_ENTRIES_MAX];
+	uint64_t on;		/* balance_plan()'s own: CPUs it is on */
+};
+
+#define BALANCE_GONE 0xffff	/* `at` of a unit that was joined with another */
+
 struct balance_unit {
 	uint16_t at;		/* index of its CPU */
 	uint16_t weight;	/* 0 ... 100 */
+	uint16_t queue;		/* the caller's */
 	bool	 fixed;		/* stays there */
-	uint32_t load;
+	uint32_t load;		/* with a table: the sum of its entries there */
+	struct balance_table *table;	/* of its queue, for all its units; or NULL */
 	uint16_t to;		/* balance_plan()'s own */
+	uint64_t refused;	/* the same: CPUs that no part of it goes to */
+};
+
+struct balance_set {
+	struct balance_unit *unit;
+	int	 n;		/* splits add some */
+	int	 room;
+	const uint32_t *busy;	/* load of each CPU, that of its units included */
+	int	 n_cpus;	/* at most BALANCE_CPUS_MAX */
+	bool	 gather;	/* may it gather? Not soon after a spread, so that a pause
+				 * in the traffic is not taken for its end */
 };
 
 enum balance_why { BALANCE_SPREAD, BALANCE_GATHER };
 
 struct balance_move {
-	int	 unit;
+	uint16_t queue;
 	uint16_t from, to;
+	uint16_t entries;	/* of its table; 0: it has none */
 	enum balance_why why;
 };
 
 /**
  * balance_plan() - what to move
- * @unit: all units; their `at` is where they are to be afterwards
- * @n: how many
- * @busy: load of each CPU, that of its units included
- * @n_cpus: how many, at most BALANCE_CPUS_MAX
- * @gather: may it gather? Not soon after a spread, so that a pause in the traffic
- *          is not taken for its end
+ * @s: all units; `at`, theirs and their tables', is where they are to be afterwards
  * @move: the moves, in order
  * @max: room there; what does not fit is for the next time
  *
  * Return: number of moves.
  */
-int balance_plan(struct balance_unit *unit, int n, const uint32_t *busy, int n_cpus, bool gather,
-		 struct balance_move *move, int max);
+int balance_plan(struct balance_set *s, struct balance_move *move, int max);
 
 const char *balance_why_name(enum balance_why why);
 

@@ -21,6 +21,16 @@
 
 #define DRAIN_TIMEOUT_MS 200	/* unless the caller says otherwise */
 
+/*
+ * Where the balancer has put a queue whose CPUs nobody has asked for. While RSS is
+ * off the home counts, while it is on the table; each once it was chosen.
+ */
+struct rss_choice {
+	bool	 home_set, table_set;
+	uint16_t home;
+	struct rss_demand table;
+};
+
 /* A verb under way. Lives in the queue; one at a time. */
 struct operation {
 	bool	 free;		/* ends with the queue freed, not Paused */
@@ -47,8 +57,7 @@ struct queue {
 	uint16_t n_slots;	/* held; by the receiving pairs */
 	uint16_t width;		/* pairs that receive: rec.pairs, or fewer (control/rss.h) */
 	struct rss_place place;	/* where the pairs are */
-	uint16_t home;		/* CPU that the balancer has chosen instead of the primary */
-	bool	 rehomed;	/* it has */
+	struct rss_choice chosen;	/* by the balancer, instead of what is asked for */
 	struct vmq_queue_counters *kept;	/* counters that outlive us */
 	bool	 rss_held;	/* RSS is off for all queues, whatever this one asks for */
 	struct barrier_request settle;

@@ -45,13 +45,24 @@ bool queue_rss_on(const struct queue *q)
 
 uint16_t rss_home(const struct queue *q, const struct vmq_queue_record *rec)
 {
-	if (q->rehomed && !(rec->flags & VMQ_QUEUE_F_PLACED))
-		return q->home;
+	if (q->chosen.home_set && !(rec->flags & VMQ_QUEUE_F_PLACED))
+		return q->chosen.home;
 	return rss_stand_in(q->service, rec->rss_primary);
 }
 
-static void rss_demand(const struct queue *q, const struct vmq_queue_record *rec,
-		       struct rss_demand *d)
+bool queue_rss_tabled(const struct queue *q)
+{
+	return q->rec.flags & VMQ_QUEUE_F_RSS && !q->rss_held;
+}
+
+/* Does the table that the balancer has chosen stand in for that of @rec? */
+static bool table_chosen(const struct queue *q, const struct vmq_queue_record *rec)
+{
+	return q->chosen.table_set && !(rec->flags & VMQ_QUEUE_F_PLACED) &&
+	       q->chosen.table.entries == rec->rss_entries;
+}
+
+void rss_demand(const struct queue *q, const struct vmq_queue_record *rec, struct rss_demand *d)
 {
 	const struct service *s = q->service;
 	int i;
@@ -61,10 +72,27 @@ static void rss_demand(const struct queue *q, const struct vmq_queue_record *rec
 		d->cpu[0] = d->home = rss_home(q, rec);
 		return;
 	}
+	if (table_chosen(q, rec)) {
+		*d = q->chosen.table;
+		return;
+	}
 	d->entries = rec->rss_entries;
 	d->home = rss_stand_in(s, rec->rss_default);
 	for (i = 0; i < d->entries; i++)
 		d->cpu[i] = rss_stand_in(s, rec->rss_table[i]);
+}
+
+void queue_rss_current(const struct queue *q, struct vmq_queue_record *rec)
+{
+	*rec = q->rec;
+	if (rec->flags & VMQ_QUEUE_F_PLACED)
+		return;
+	if (q->chosen.home_set)
+		rec->rss_primary = q->chosen.home;
+	if (table_chosen(q, rec)) {
+		rec->rss_default = q->chosen.table.home;
+		memcpy(rec->rss_table, q->chosen.table.cpu, sizeof(rec->rss_table));
+	}
 }
 
 /* ---- settings ----------------------------------------------------------- */
@@ -300,6 +328,11 @@ static int apply(struct queue *q, const struct steering *was,
 	rc = steer(q, &rec, was, err);
 	if (rc)
 		goto err_back;
+	/* What was chosen is of no use later when something else is asked for now. */
+	if (next->flags & VMQ_QUEUE_F_PLACED)
+		q->chosen = (struct rss_choice){ .home = 0 };
+	else if (!(next->flags & VMQ_QUEUE_F_RSS) || !table_chosen(q, next))
+		q->chosen.table_set = false;
 	/* An idle pair that cannot move serves the guest from where it is. */
 	if (move_pairs(q, &to, false, &idle))
 		log_warn("queue %s: %s", q->rec.name, idle.text);
@@ -338,23 +371,37 @@ int queue_rss_hold(struct queue *q, bool held, struct vmq_err *err)
 	return rc;
 }
 
-int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err)
+static int choose(struct queue *q, const struct rss_choice *next, struct vmq_err *err)
 {
 	struct vmq_queue_record same = q->rec;
-	bool rehomed = q->rehomed;
-	uint16_t home = q->home;
+	struct rss_choice before = q->chosen;
 	struct steering was;
 	int rc;
 
 	steering_of(q, &was);
-	q->home = cpu;
-	q->rehomed = true;
+	q->chosen = *next;
 	rc = apply(q, &was, &same, q->width, err);
-	if (rc) {
-		q->home = home;
-		q->rehomed = rehomed;
-	}
+	if (rc)
+		q->chosen = before;
 	return rc;
+}
+
+int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err)
+{
+	struct rss_choice next = q->chosen;
+
+	next.home = cpu;
+	next.home_set = true;
+	return choose(q, &next, err);
+}
+
+int queue_respread(struct queue *q, const struct rss_demand *table, struct vmq_err *err)
+{
+	struct rss_choice next = q->chosen;
+
+	next.table = *table;
+	next.table_set = true;
+	return choose(q, &next, err);
 }
 
 /* ---- pairs -------------------------------------------------------------- */
@@ -408,6 +455,7 @@ int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, vo
 	struct vmq_queue_record next = q->rec;
 	uint16_t width, before = q->width;
 	struct steering was;
+	bool chosen;
 	int rc;
 
 	rc = queue_check_pairs(q, pairs, err);
@@ -418,7 +466,12 @@ int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, vo
 	if (width > before)
 		return widen(q, &next, width, err);
 	steering_of(q, &was);
+	/* A chosen table may be on more CPUs than are left; the one asked for is not. */
+	chosen = q->chosen.table_set;
+	q->chosen.table_set = chosen && width == before;
 	rc = apply(q, &was, &next, width, err);
+	if (rc)
+		q->chosen.table_set = chosen;
 	if (rc || width == before)
 		return rc;
 	if (port_has_rings(q->port)) {

@@ -28,6 +28,15 @@ bool queue_rss_on(const struct queue *q);
 /* The CPU that works for @cpu: itself, or its stand-in. */
 uint16_t rss_stand_in(const struct service *s, uint16_t cpu);
 
+/* Is RSS on, be it with one pair: does the table say where? */
+bool queue_rss_tabled(const struct queue *q);
+
+/* Where @rec, the queue's or one that it is to have, sends its frames. */
+void rss_demand(const struct queue *q, const struct vmq_queue_record *rec, struct rss_demand *d);
+
+/* The queue's record with the CPUs that it is on, as if they had been asked for. */
+void queue_rss_current(const struct queue *q, struct vmq_queue_record *rec);
+
 /* The CPU of all frames while RSS is off: the primary, or what the balancer chose. */
 uint16_t rss_home(const struct queue *q, const struct vmq_queue_record *rec);
 
@@ -95,6 +104,9 @@ int queue_rss_hold(struct queue *q, bool held, struct vmq_err *err);
  * What is asked for stays in the record. Return: 0, or -errno and all is as it was.
  */
 int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err);
+
+/* The same while RSS is on, for table and default; -ENOSPC: more CPUs than pairs. */
+int queue_respread(struct queue *q, const struct rss_demand *table, struct vmq_err *err);
 
 /* Put the queue's parameters where the program finds them; it reads none yet. */
 void queue_rss_publish(struct queue *q);

@@ -16,6 +16,8 @@
 #include <string.h>
 
 #include "adapter/rss_words.h"
+#include "common/util.h"
+#include "control/balance.h"
 #include "control/events.h"
 #include "control/host.h"
 #include "control/methods.h"
@@ -37,24 +39,22 @@ json_t *rss_types_json(uint16_t types)
 /* What is done of what is asked for (O-6): CPUs that work, pairs that serve. */
 static json_t *effective_json(struct queue *q)
 {
-	const struct vmq_queue_record *rec = &q->rec;
-	bool on = rec->flags & VMQ_QUEUE_F_RSS && !q->rss_held;
 	json_t *table = json_array(), *pairs = json_array();
-	int i, n = on ? rec->rss_entries : 1, serving = 0;
-	uint16_t home = on ? rss_stand_in(q->service, rec->rss_default) : rss_home(q, rec);
+	struct rss_demand d;
+	int i, serving = 0;
 
-	for (i = 0; i < n; i++) {
-		uint16_t cpu = on ? rss_stand_in(q->service, rec->rss_table[i]) : home;
-
-		json_array_append_new(table, json_integer(cpu));
-		json_array_append_new(pairs, json_integer(rss_pair_on(&q->place, cpu)));
+	rss_demand(q, &q->rec, &d);
+	for (i = 0; i < d.entries; i++) {
+		json_array_append_new(table, json_integer(d.cpu[i]));
+		json_array_append_new(pairs, json_integer(rss_pair_on(&q->place, d.cpu[i])));
 	}
 	for (i = 0; i < q->place.pairs; i++)
 		serving += q->place.serves[i];
-	return json_pack("{s:b, s:o, s:i, s:i, s:o, s:o, s:i, s:i}", "on", queue_rss_on(q),
-			 "types", rss_types_json(queue_rss_on(q) ? rec->rss_types : 0), "pairs",
-			 (int)q->width, "serving", serving, "table", table, "pair_of_entry", pairs,
-			 "default", (int)home, "default_pair", rss_pair_on(&q->place, home));
+	return json_pack("{s:b, s:o, s:b, s:i, s:i, s:o, s:o, s:i, s:i}", "on", queue_rss_on(q),
+			 "types", rss_types_json(queue_rss_on(q) ? q->rec.rss_types : 0), "dynamic",
+			 balance_moves(q), "pairs", (int)q->width, "serving", serving, "table",
+			 table, "pair_of_entry", pairs, "default", (int)d.home, "default_pair",
+			 rss_pair_on(&q->place, d.home));
 }
 
 json_t *rss_frames_json(struct service *s, uint32_t queue, int entries)
@@ -78,9 +78,10 @@ static json_t *rss_json(struct queue *q)
 
 	for (i = 0; i < rec->rss_entries; i++)
 		json_array_append_new(table, json_integer(rec->rss_table[i]));
-	return json_pack("{s:{s:s, s:i, s:b, s:o, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o}}", "rss",
+	return json_pack("{s:{s:s, s:i, s:b, s:b, s:o, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o}}", "rss",
 			 "name", rec->name, "id", (int)q->id, "on",
-			 !!(rec->flags & VMQ_QUEUE_F_RSS), "types", rss_types_json(rec->rss_types),
+			 !!(rec->flags & VMQ_QUEUE_F_RSS), "dynamic",
+			 !(rec->flags & VMQ_QUEUE_F_PLACED), "types", rss_types_json(rec->rss_types),
 			 "key", rss_format_key(rec->rss_key, key), "pairs", (int)rec->pairs,
 			 "default", (int)rec->rss_default, "primary", (int)rec->rss_primary,
 			 "entries", (int)rec->rss_entries, "table", table, "effective",
@@ -113,6 +114,7 @@ const struct param rss_set_params[] = {
 	PARAM("entries", PARAM_INT, false, "size of the table"),
 	PARAM("default", PARAM_INT, false, "CPU of frames without a hash, while on"),
 	PARAM("primary", PARAM_INT, false, "CPU of all frames, while off"),
+	PARAM("dynamic", PARAM_BOOL, false, "let the load decide about its CPUs, or not"),
 	PARAM_END,
 };
 
@@ -207,8 +209,6 @@ int rss_read(const struct request *r, const struct vmq_queue_record *old,
 	    (rc = read_cpu(r, "default", &next->rss_default, err)) ||
 	    (rc = read_cpu(r, "primary", &next->rss_primary, err)))
 		return rc;
-	if (json_object_get(r->params, "primary"))
-		next->flags |= VMQ_QUEUE_F_PLACED;
 	if (!next->rss_types && json_is_true(on))
 		return vmq_err(err, -EINVAL, "RSS without a hash type is off: name some, or all");
 	if (!next->rss_types || json_is_false(on))
@@ -216,6 +216,39 @@ int rss_read(const struct request *r, const struct vmq_queue_record *old,
 	if (on)
 		next->flags |= VMQ_QUEUE_F_RSS;
 	return 0;
+}
+
+/* Does a request say on which CPUs the queue is to be? Then the load does not. */
+static bool places(const struct request *r)
+{
+	static const char *const words[] = { "table", "spread", "default", "primary" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++)
+		if (json_object_get(r->params, words[i]))
+			return true;
+	return json_is_false(json_object_get(r->params, "dynamic"));
+}
+
+/* What is placed begins where it is. */
+static int read_set(const struct queue *q, const struct request *r, struct vmq_queue_record *next,
+		    struct vmq_err *err)
+{
+	bool dynamic = json_is_true(json_object_get(r->params, "dynamic"));
+	struct vmq_queue_record old = q->rec;
+	int rc;
+
+	if (places(r) && dynamic)
+		return vmq_err(err, -EINVAL, "a queue's CPUs are those that are named, or dynamic, not "
+			       "both");
+	if (places(r))
+		queue_rss_current(q, &old);
+	rc = rss_read(r, &old, next, err);
+	if (places(r))
+		next->flags |= VMQ_QUEUE_F_PLACED;
+	else if (dynamic)
+		next->flags &= ~VMQ_QUEUE_F_PLACED;
+	return rc;
 }
 
 static int may_change_host(const struct request *r, struct vmq_err *err)
@@ -262,14 +295,16 @@ void rss_set(void *service, struct request *r)
 		return;
 	rc = queue_may_set(q, &r->err);
 	if (!rc)
-		rc = rss_read(r, &q->rec, &next, &r->err);
+		rc = read_set(q, r, &next, &r->err);
 	/* Nothing says "unchanged" here: what is equal is (H-11). */
 	if (!rc && memcmp(&next, &q->rec, sizeof(next))) {
 		rc = queue_rss_check(q, &next, &r->err);
 		if (!rc)
 			rc = queue_rss_apply(q, &next, &r->err);
-		if (!rc)
+		if (!rc) {
 			queue_announce(q, "queue-rss");
+			balance_wake(q->service);
+		}
 	}
 	if (rc)
 		request_fail(r, rc);
@@ -373,7 +408,8 @@ static int move_group(struct service *s, const struct request *r, const json_t *
 	if (!q)
 		return vmq_err(err, -ENOENT, "no queue %s", name);
 	rc = queue_may_change(q, &who, err);
-	next = q->rec;
+	queue_rss_current(q, &next);
+	next.flags |= VMQ_QUEUE_F_PLACED;
 	for (; first < last && !rc; first++)
 		rc = read_move(json_array_get(moves, first), &next, &stale, err);
 	if (rc)

@@ -95,6 +95,7 @@ static const struct {
 	{ OPTION(entries), "entries", put_number },
 	{ OPTION(def), "default", put_number },
 	{ OPTION(primary), "primary", put_number },
+	{ OPTION(dynamic), "dynamic", put_on_off },
 };
 
 static int rss_set(struct ctl *c, int n, char **word)
@@ -209,6 +210,8 @@ static const struct opt set_options[] = {
 	{ "entries", 0, OPT_STRING, "N", OPTION(entries), "size of the table (128)" },
 	{ "default", 0, OPT_STRING, "CPU", OPTION(def), "CPU of frames that have no hash, while on" },
 	{ "primary", 0, OPT_STRING, "CPU", OPTION(primary), "CPU of all frames, while off" },
+	{ "dynamic", 0, OPT_STRING, "on|off", OPTION(dynamic),
+	  "let the load choose its CPUs (vmq-load -b), or keep it where it is" },
 	{ NULL, 0, OPT_FLAG, NULL, 0, NULL },
 };
 
