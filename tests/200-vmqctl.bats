@@ -155,10 +155,9 @@ canned()
 	[ "$output" = "$(canned queue.complete)" ]
 }
 
-@test "queue del goes on after one that fails" {
-	run -3 --separate-stderr ctl -j queue del ENOENT q EBUSY
-	[ "$(jq -r .params.name <<<"$output")" = q ]
-	[ "${#stderr_lines[@]}" -eq 2 ]
+@test "queue del asks for several at once" {
+	sends "queue del q" queue.del '{"name":"q"}'
+	sends "queue del q r s" queue.del '{"names":["q","r","s"]}'
 }
 
 @test "filter list, add, move and del by id" {

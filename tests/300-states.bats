@@ -281,6 +281,23 @@ redirected()
 		jq '[.formatted.values[].value.redirected] | add'
 }
 
+@test "queue del of many: each has its own outcome, and they share grace periods" {
+	for i in {1..16}; do
+		ctl queue add "d$i" --mac "52:54:00:00:0d:$(printf %02x "$i")"
+	done
+	before=$(ctl show -j | jq .adapter.barriers)
+	run -3 --separate-stderr ctl -j queue del d{1..16} nix d1 host
+	[ "$(jq -c '[.results[] | .ok]' <<<"$output" | tr -d ' ')" = \
+		"[$(printf 'true,%.0s' {1..16})false,false,false]" ]
+	jq -e '.results[:16] | all(.ms > 0)' <<<"$output"
+	[ "${#stderr_lines[@]}" -eq 3 ]
+	[[ $stderr == *"nix: no queue nix"*"d1: free is refused"*"host: queue 0 is the host"* ]]
+	[ $(($(ctl show -j | jq .adapter.barriers) - before)) -le 3 ]
+	[ "$(ctl show -j | jq .adapter.queues.used)" -eq 0 ]
+	run -2 "$PROG/vmq-call" queue.del '{}'
+	[[ $output == *"needs name or names"* ]]
+}
+
 @test "S-9 S-10 after the announcement the program writes to the queue's memory no more" {
 	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --seconds 60 --one-in 16 \
 		>/dev/null 2>&1 3>&- &

@@ -57,6 +57,7 @@ static void monitor(void *service, struct request *r)
 
 static const struct param name_params[] = { S("name"), END };
 static const struct param names_params[] = { A("names"), END };
+static const struct param del_params[] = { S("name"), A("names"), END };
 static const struct param queue_params[] = { S("queue"), END };
 static const struct param add_params[] = {
 	S("name"), A("macs"), S("vlan"), N("cpus"), I("pairs"),
@@ -87,7 +88,7 @@ static const struct method methods[] = {
 	{ "queue.pause", answer, name_params, true, "" },
 	{ "queue.resume", answer, name_params, true, "" },
 	{ "queue.free", answer, name_params, true, "" },
-	{ "queue.del", answer, name_params, true, "" },
+	{ "queue.del", answer, del_params, true, "" },
 	{ "rss.show", answer, name_params, false, "" },
 	{ "rss.set", answer, rss_params, true, "" },
 	{ "rss.move", answer, moves_params, true, "" },

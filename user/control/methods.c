@@ -47,23 +47,26 @@ const char *param_str(const struct request *r, const char *key)
 	return json_string_value(json_object_get(r->params, key));
 }
 
-struct queue *queue_of(struct service *s, struct request *r, const char *name, bool change)
+int queue_named(struct service *s, struct request *r, const char *name, bool change,
+		struct queue **q, struct vmq_err *err)
 {
 	struct actor who = actor_of(r);
-	struct queue *q = queue_find(s, name);
-	int rc;
 
-	if (!q) {
-		if (!strcmp(name, "host") || !strcmp(name, "0"))
-			rc = vmq_err(&r->err, -EINVAL,
-				     "queue 0 is the host: it is always there and cannot be "
-				     "made, changed or freed");
-		else
-			rc = vmq_err(&r->err, -ENOENT, "no queue %s", name);
-		request_fail(r, rc);
-		return NULL;
-	}
-	rc = who.uid && (change || q->rec.owner != who.uid) ? queue_may_change(q, &who, &r->err) : 0;
+	*q = queue_find(s, name);
+	if (*q)
+		return who.uid && (change || (*q)->rec.owner != who.uid)
+			       ? queue_may_change(*q, &who, err) : 0;
+	if (!strcmp(name, "host") || !strcmp(name, "0"))
+		return vmq_err(err, -EINVAL, "queue 0 is the host: it is always there and cannot be "
+			       "made, changed or freed");
+	return vmq_err(err, -ENOENT, "no queue %s", name);
+}
+
+struct queue *queue_of(struct service *s, struct request *r, const char *name, bool change)
+{
+	struct queue *q;
+	int rc = queue_named(s, r, name, change, &q, &r->err);
+
 	if (rc) {
 		request_fail(r, rc);
 		return NULL;
@@ -161,7 +164,7 @@ const struct method service_methods[] = {
 	{ "queue.drain", queue_drain_method, drain_params, METHOD_ENDS,
 	  "clear the filters and deliver what the queue holds" },
 	{ "queue.free", queue_free_method, name_params, METHOD_ENDS, "free a queue without filters" },
-	{ "queue.del", queue_del, name_params, METHOD_ENDS, "clear the filters and free" },
+	{ "queue.del", queue_del, del_params, METHOD_ENDS, "clear the filters and free" },
 	{ "queue.pause", queue_pause, name_params, METHOD_CHANGES, "the VM is paused: deliver nothing" },
 	{ "queue.resume", queue_resume, name_params, METHOD_CHANGES, "the VM runs again" },
 	{ "queue.export", queue_export, name_params, METHOD_READS, "its settings, to import" },

@@ -23,6 +23,9 @@ const char *param_str(const struct request *r, const char *key);	/* NULL: not gi
  * waits for the queue's operation and will come again.
  */
 struct queue *queue_of(struct service *s, struct request *r, const char *name, bool change);
+/* The same for one of many: no answer is sent, and nothing waits. */
+int queue_named(struct service *s, struct request *r, const char *name, bool change,
+		struct queue **q, struct vmq_err *err);
 
 /* A number in [@min, @max], or @fallback where it is not given. */
 int read_range(const struct request *r, const char *key, json_int_t min, json_int_t max,
@@ -39,7 +42,8 @@ extern const struct param queue_filter_params[];	/* an optional queue */
 
 /* ---- queue_methods.c ------------------------------------------------------ */
 
-extern const struct param name_params[], queue_params[], names_params[], drain_params[], set_params[];
+extern const struct param name_params[], queue_params[], names_params[], drain_params[], set_params[],
+	del_params[];
 void queue_list(void *service, struct request *r);
 void queue_show(void *service, struct request *r);
 void queue_add(void *service, struct request *r);

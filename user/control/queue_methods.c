@@ -180,7 +180,19 @@ const struct param names_params[] = {
 	PARAM_END,
 };
 
-/* A batch; each queue has its own outcome. */
+/* What became of one queue of a batch: each has its own outcome. */
+static json_t *outcome(const char *name, int rc, const struct vmq_err *err)
+{
+	json_t *one = json_pack("{s:s, s:b}", "name", name, "ok", rc == 0);
+
+	if (rc) {
+		json_object_set_new(one, "code", json_string(vmq_err_name(rc)));
+		json_object_set_new(one, "exit", json_integer(vmq_err_exit(rc)));
+		json_object_set_new(one, "message", json_string(err->text));
+	}
+	return one;
+}
+
 void queue_complete_batch(void *service, struct request *r)
 {
 	json_t *names = json_object_get(r->params, "names"), *results = json_array();
@@ -192,7 +204,6 @@ void queue_complete_batch(void *service, struct request *r)
 		const char *name = json_string_value(json_array_get(names, i));
 		struct vmq_err err = VMQ_ERR_INIT;
 		struct queue *q = queue_find(s, name);
-		json_t *one;
 		int rc;
 
 		if (!q)
@@ -201,13 +212,7 @@ void queue_complete_batch(void *service, struct request *r)
 			rc = queue_may_change(q, &who, &err);
 		if (!rc)
 			rc = queue_complete(q, &err);
-		one = json_pack("{s:s, s:b}", "name", name, "ok", rc == 0);
-		if (rc) {
-			json_object_set_new(one, "code", json_string(vmq_err_name(rc)));
-			json_object_set_new(one, "exit", json_integer(vmq_err_exit(rc)));
-			json_object_set_new(one, "message", json_string(err.text));
-		}
-		json_array_append_new(results, one);
+		json_array_append_new(results, outcome(name, rc, &err));
 	}
 	reply_result(r, json_pack("{s:o}", "results", results));
 }
@@ -235,11 +240,97 @@ void queue_free_method(void *service, struct request *r)
 		request_fail(r, rc);
 }
 
-void queue_del(void *service, struct request *r)
+/* Many at once share the grace periods; the answer comes when the last one is gone. */
+struct deletion {
+	struct request *request;
+	json_t *results;
+	size_t pending;
+};
+
+static void deletion_put(struct deletion *d)
 {
-	struct queue *q = queue_of(service, r, param_str(r, "name"), true);
+	if (--d->pending)
+		return;
+	reply_result(d->request, json_pack("{s:o}", "results", d->results));
+	free(d);
+}
+
+static void one_freed(struct queue *q, void *arg)
+{
+	struct deletion *d = arg;
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(d->results, i, one)
+		if (json_integer_value(json_object_get(one, "id")) == q->id)
+			json_object_set_new(one, "ms", json_real((now_ns() - q->op.began_ns) / 1e6));
+	deletion_put(d);
+}
+
+static void delete_one(struct service *s, struct deletion *d, const char *name)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct queue *q;
+	json_t *one;
 	int rc;
 
+	rc = queue_named(s, d->request, name, true, &q, &err);
+	if (!rc)
+		rc = MIN(queue_delete(q, one_freed, d, &err), 0);
+	one = outcome(name, rc, &err);
+	if (!rc) {
+		json_object_set_new(one, "id", json_integer(q->id));
+		d->pending++;
+	}
+	json_array_append_new(d->results, one);
+}
+
+static void delete_many(struct service *s, struct request *r, const json_t *names)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct deletion *d;
+	struct queue *q;
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+		if (!queue_named(s, r, json_string_value(name), true, &q, &err) &&
+		    queue_defer(q, r))
+			return;
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		request_fail(r, vmq_err_sys(&r->err, -ENOMEM, "cannot hold the list of queues"));
+		return;
+	}
+	d->request = r;
+	d->results = json_array();
+	d->pending = 1;
+	json_array_foreach(names, i, name)
+		delete_one(s, d, json_string_value(name));
+	deletion_put(d);
+}
+
+const struct param del_params[] = {
+	PARAM("name", PARAM_STRING, false, "name or id of the queue"),
+	PARAM("names", PARAM_STRINGS, false, "of several; each has its own outcome"),
+	PARAM_END,
+};
+
+void queue_del(void *service, struct request *r)
+{
+	const json_t *names = json_object_get(r->params, "names");
+	struct queue *q;
+	int rc;
+
+	if (!names == !param_str(r, "name")) {
+		request_fail(r, vmq_err(&r->err, -EINVAL, "queue.del needs name or names"));
+		return;
+	}
+	if (names) {
+		delete_many(service, r, names);
+		return;
+	}
+	q = queue_of(service, r, param_str(r, "name"), true);
 	if (!q)
 		return;
 	rc = queue_delete(q, freed, r, &r->err);

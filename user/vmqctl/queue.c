@@ -204,7 +204,8 @@ static int complain_results(struct ctl *c, const json_t *results)
 	return first;
 }
 
-static int queue_complete(struct ctl *c, int n, char **word)
+/* A method that takes a list of queues; each has its own outcome. */
+static int call_batch(struct ctl *c, const char *method, int n, char **word)
 {
 	json_t *params = json_object(), *names = json_array(), *result;
 	int rc;
@@ -216,13 +217,18 @@ static int queue_complete(struct ctl *c, int n, char **word)
 		json_decref(params);
 		return vmq_err(&c->err, -EINVAL, "the name of a queue is not UTF-8");
 	}
-	result = ctl_call(c, "queue.complete", params);
+	result = ctl_call(c, method, params);
 	if (!result)
 		return c->err.code;
 	ctl_json(c, result);
 	rc = complain_results(c, json_object_get(result, "results"));
 	json_decref(result);
 	return rc;
+}
+
+static int queue_complete(struct ctl *c, int n, char **word)
+{
+	return call_batch(c, "queue.complete", n, word);
 }
 
 static int call_named(struct ctl *c, const char *method, const char *name)
@@ -238,18 +244,10 @@ static int queue_free(struct ctl *c, int n, char **word)
 	return call_named(c, "queue.free", word[0]);
 }
 
-/* All that can be deleted are, whatever became of the ones before. */
+/* All that can be deleted are, whatever became of the others. */
 static int queue_del(struct ctl *c, int n, char **word)
 {
-	int first = 0;
-
-	for (int i = 0; i < n; i++) {
-		int rc = call_named(c, "queue.del", word[i]);
-
-		ctl_complain(c);
-		first = first ? first : rc;
-	}
-	return first;
+	return n == 1 ? call_named(c, "queue.del", word[0]) : call_batch(c, "queue.del", n, word);
 }
 
 static int queue_drain(struct ctl *c, int n, char **word)
