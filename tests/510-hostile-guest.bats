@@ -83,9 +83,9 @@ cuts()
 	remember $! monitor
 	hostile rings
 	wait_until 30 cuts 20
+	wait_until 10 grep -q '"lost"' "$BATS_TEST_TMPDIR/events"
 	in_ns wire ping -q -c 5 -i 0.1 -W 2 192.0.2.12
 	reap hostile || :
-	grep -q '"lost"' "$BATS_TEST_TMPDIR/events"
 	[ "$(queue_state vm1)" = running ]
 	wait_until 5 tx_adds_up
 	# and a guest that behaves can have the queue
