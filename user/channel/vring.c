@@ -781,12 +781,13 @@ enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *
 	enum vring_verdict v = VRING_OFF;
 
 	vring_lock(r);
-	if (!r->held)
-		tx_cut(&b);
-	if (r->held)
+	if (r->held) {
 		v = VRING_HELD;
-	else if (r->started && !r->broken)
-		v = ring_batch(r, tx_batch, &b);
+	} else {
+		tx_cut(&b);
+		if (r->started && !r->broken)
+			v = ring_batch(r, tx_batch, &b);
+	}
 	vring_unlock(r);
 	*taken = b.taken;
 	return v;
