@@ -10,6 +10,13 @@
  * for the source and the type 2 routing address for the destination where the
  * frame has them, and its plain addresses where it has not (H-7).
  *
+ * The NIC's own hash is not asked for (bpf_xdp_metadata_rx_hash(), since 6.3). It
+ * would do only if the NIC had the queue's key and its types meant the same (H-5 to
+ * H-7), and NICs have one key for all queues. The kfunc takes a device-bound
+ * program, which is dangerous up to 6.18 (reserve_pages()), so vmq loads one only
+ * where tags are outside of frames: in practice veth, which answers with skb->hash
+ * of the sender's flow dissector, type "any L4".
+ *
  * The functions are global ones: verified by themselves (since 5.6), once, and
  * shared by both entry programs.
  */
