@@ -786,6 +786,7 @@ static void test_close(void)
 	int fd = rig_connect();
 	struct stat st;
 
+	rig_idle();	/* those before us are gone */
 	rig.n_held = rig.n_gone = 0;
 	send_later(fd, 1);
 	rig_idle();
