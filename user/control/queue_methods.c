@@ -290,12 +290,11 @@ static void delete_many(struct service *s, struct request *r, const json_t *name
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct deletion *d;
 	struct queue *q;
-	json_t *name;
 	size_t i;
 
-	json_array_foreach(names, i, name)
-		if (!queue_named(s, r, json_string_value(name), true, &q, &err) &&
-		    queue_defer(q, r))
+	for (i = 0; i < json_array_size(names); i++)
+		if (!queue_named(s, r, json_string_value(json_array_get(names, i)), true, &q,
+				 &err) && queue_defer(q, r))
 			return;
 	d = calloc(1, sizeof(*d));
 	if (!d) {
@@ -305,8 +304,8 @@ static void delete_many(struct service *s, struct request *r, const json_t *name
 	d->request = r;
 	d->results = json_array();
 	d->pending = 1;
-	json_array_foreach(names, i, name)
-		delete_one(s, d, json_string_value(name));
+	for (i = 0; i < json_array_size(names); i++)
+		delete_one(s, d, json_string_value(json_array_get(names, i)));
 	deletion_put(d);
 }
 
