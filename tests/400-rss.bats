@@ -14,8 +14,10 @@ M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 PARITY=00000000000000000000000000020000000000000000000000000000000000000000000000000000
 VECTOR=6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa
-# Rounds of the changes under load; the long run is RSS_ROUNDS=10000.
-ROUNDS=${RSS_ROUNDS:-100}
+# Rounds of the changes under load, and frames per second meanwhile; scripts/soak has
+# 10,000 changes of each kind.
+ROUNDS=${VMQ_RSS_ROUNDS:-100}
+RATE=${VMQ_RSS_RATE:-20000}
 
 setup_file()
 {
@@ -297,6 +299,7 @@ send_and_count()
 
 @test "tables of a bad size are refused (H-3)" {
 	add_vm vm1 $M1 --pairs 2
+	before=$(ctl rss show vm1 -j)
 	run -2 ctl rss set vm1 --table 0,1,0
 	[[ $output == *"a table has 1, 2, 4, ... 128 entries, not 3"* ]]
 	run -2 ctl rss set vm1 --entries 256
@@ -304,9 +307,15 @@ send_and_count()
 	run -2 ctl rss set vm1 --spread 0,1 --entries 1
 	[[ $output == *"2 CPUs to spread over 1 entries"* ]]
 	run -2 ctl rss set vm1 --table 0,1 --spread 0
+	run -2 call rss.set "$(jq -nc '{name: "vm1", table: [range(129) | 0]}')"
+	[[ $output == *"not 129"* ]]
+	run -2 call rss.set '{"name":"vm1","table":[]}'
+	run -2 call rss.set '{"name":"vm1","table":[-1,0]}'
+	run -2 call rss.set '{"name":"vm1","default":65535}'
+	run -2 call rss.set '{"name":"vm1","entries":-2}'
 	run -3 ctl rss show nobody
 	run -3 ctl rss set nobody --on
-	[ "$(rss_of vm1 .entries)" -eq 128 ]
+	[ "$(ctl rss show vm1 -j)" = "$before" ]
 }
 
 # moves JSON: call rss.move; statuses in $output, one word a move
@@ -462,7 +471,7 @@ under_load()
 	start_recv vm1 vm1 eth0 --timeout 3600 --idle 4000 --seq
 	start_recv vm2 vm2 eth0 --timeout 3600 --idle 4000 --seq
 	ip netns exec wire "$PROG/frame-send" --iface wire0 --dst $M1,$M2 --udp 32 \
-		--count 100000000 --rate 20000 >/dev/null 2>&1 3>&- &
+		--count 100000000 --rate "$RATE" >/dev/null 2>&1 3>&- &
 	pid=$!
 	remember $pid sender
 	wait_until 5 sent_some
@@ -485,6 +494,8 @@ under_load()
 	[ "$(jq '.doubles + .corrupt' <<<"$m1")" -eq 0 ]
 	[ "$(jq '.doubles + .corrupt' <<<"$m2")" -eq 0 ]
 	[ -n "${2:-}" ] || [ "$(jq .reordered <<<"$m2")" -eq 0 ]
+	report "$BATS_TEST_DESCRIPTION: $ROUNDS rounds of $(wc -l <"$1") changes," \
+		"$(jq .frames <<<"$m1") frames of the queue, $(jq .frames <<<"$m2") of its neighbour"
 }
 
 sent_some()
