@@ -5,6 +5,10 @@
 #
 # The service takes them and throws them away. Against its data path alone behind the smallest XDP program (path), a bare AF_XDP
 # receive loop (bare), dpdk-testpmd rxonly (testpmd) and XDP_DROP (drop).
+# Then 16 queues while one controller sets and clears 10,000 filters a second, or as many
+# as it gets answers, and another adds and frees queues, against none of that (still). They
+# and the service's main thread go before worker and generator, so what they take of the
+# two CPUs is missing in the rate as well.
 
 filters=4096
 queues=1
@@ -33,7 +37,7 @@ rx_gen()
 	gen_ns=wire
 }
 
-rx_vmq()
+rx_up()
 {
 	local q
 	load_up --queues 256
@@ -43,6 +47,11 @@ rx_vmq()
 	rx_requests | "$prog/requests" /run/vmq/$iface.sock >"$tmp/ctl" || die "filter.add failed"
 	[ "$("$ctl" filter list -j | jq '.filters | length')" -ge $filters ] ||
 		die "filter.add: $(grep -m 1 error "$tmp/ctl")"
+}
+
+rx_vmq()
+{
+	rx_up
 	rate taken
 }
 
@@ -78,6 +87,37 @@ rx_drop()
 	rate xdp_drops
 }
 
+# ---- while the control plane is busy: frames and calls per second ------------------
+
+# churn_of [PER_SECOND METHOD PARAMS METHOD PARAMS]...: what controllers ask in turn
+churn_of()
+{
+	local ms frames calls asking=()
+	ms=$(awk -v s="$seconds" 'BEGIN { print int(s * 1000) + 500 }')
+	rx_up
+	[ ${#rt[@]} -eq 0 ] || chrt -f -p 20 "$pid"	# its main thread alone: the workers keep theirs
+	echo '{}' >"$tmp/calls"
+	while [ $# -gt 0 ]; do
+		"${rt[@]/10/20}" "$prog/repeat" $(($1 * ms / 1000))/"$ms" "${@:2:4}" >>"$tmp/calls" &
+		asking+=($!)
+		shift 5
+	done
+	frames=$(rate taken) || return 1
+	[ ${#asking[@]} -eq 0 ] || wait "${asking[@]}" || die "a controller failed"
+	calls=$(jq -s 'map(select(.calls) | .calls / .seconds) | add // 0 | round' "$tmp/calls")
+	echo "$frames $calls"
+}
+
+churn_vmq()
+{
+	churn_of 10000 filter.add '{"queue":"q0","macs":["52:54:00:00:0f:01"]}' \
+			filter.del '{"mac":"52:54:00:00:0f:01"}' \
+		100 queue.add '{"name":"guest","macs":["52:54:00:00:0f:02"],"ring":64}' \
+			queue.del '{"name":"guest"}'
+}
+
+churn_still() { churn_of; }
+
 bench_rx()
 {
 	local counts=(1 16 256)
@@ -86,4 +126,8 @@ bench_rx()
 		rx_gen
 		compare rx "$queues queues, $filters filters" frames/s rx - vmq path bare testpmd drop
 	done
+	queues=16
+	rx_gen
+	compare rx "$queues queues, busy control plane:" "frames/s, calls/s" churn "rate calls" \
+		vmq still
 }
