@@ -70,9 +70,10 @@ struct vmq_filter {
 /*
  * Open addressing in buckets of one cache line, two halves of VMQ_FIB_BUCKETS
  * each. `vmq_fib_ctl` names the half in use; a frame reads it once. Within a
- * half a slot goes EMPTY -> key -> TOMB and never serves a second key, so a
- * reader may see a slot's value late, but never another key's value. A half
- * is cleared only after a grace period in which it was not in use.
+ * half a slot goes EMPTY -> key -> TOMB, perhaps back to that key, and never
+ * serves a second one, so a reader may see a slot's value late, but never another
+ * key's value. A half is cleared only after a grace period in which it was not in
+ * use.
  */
 #define VMQ_FIB_WAYS		4
 #define VMQ_FIB_BUCKETS		32768	/* per half: 131,072 slots, load <= 1/2 */

@@ -10,7 +10,8 @@
  *   move            one aligned 32-bit store of the value
  *   delete          the key becomes a tombstone and the slot is dead: given to
  *                   another key, a reader that had just compared the old key
- *                   would take the new key's value, another VM's queue
+ *                   would take the new key's value, another VM's queue. The
+ *                   same key may have it back: the shadow knows whose it was
  *   many at once    all of it in the half that no frame looks at, then one
  *                   64-bit store of the control word
  *
@@ -50,6 +51,8 @@
  */
 #define SEED_TRIES	16
 
+#define DEAD	1u
+
 enum half_state {
 	HALF_CLEAN,		/* all slots empty */
 	HALF_DIRTY,		/* written, but frames never looked here */
@@ -58,7 +61,7 @@ enum half_state {
 
 struct half {
 	struct vmq_fib_slot *map;	/* written only */
-	struct vmq_fib_slot *shadow;
+	struct vmq_fib_slot *shadow;	/* a dead slot keeps its key; pad is DEAD then */
 	enum half_state state;
 	uint32_t seed;
 	uint32_t live;
@@ -97,7 +100,7 @@ static int half_find(const struct half *h, uint64_t key)
 	for (probe = 0; probe < PROBE_SLOTS; probe++) {
 		i = half_slot(h, key, probe);
 		if (h->shadow[i].key == key)
-			return (int)i;
+			return h->shadow[i].pad == DEAD ? -ENOENT : (int)i;
 		if (h->shadow[i].key == VMQ_FIB_EMPTY)
 			break;
 	}
@@ -111,18 +114,17 @@ static int half_put(struct half *h, uint64_t key, uint32_t value)
 
 	for (probe = 0; probe < PROBE_SLOTS; probe++) {
 		i = half_slot(h, key, probe);
-		if (h->shadow[i].key == VMQ_FIB_EMPTY)
+		if (h->shadow[i].key == VMQ_FIB_EMPTY || h->shadow[i].key == key)
 			break;
 	}
 	if (probe == PROBE_SLOTS)
 		return -ENOSPC;
 
-	h->shadow[i].key = key;
-	h->shadow[i].value = value;
+	h->used += h->shadow[i].key == VMQ_FIB_EMPTY;
+	h->shadow[i] = (struct vmq_fib_slot){ .key = key, .value = value };
 	store_relaxed(&h->map[i].value, value);
 	store_release(&h->map[i].key, key);
 	h->live++;
-	h->used++;
 	h->any += key_is_any(key);
 	return 0;
 }
@@ -137,8 +139,10 @@ static void half_kill(struct half *h, int i)
 {
 	h->any -= key_is_any(h->shadow[i].key);
 	h->live--;
-	h->shadow[i].key = VMQ_FIB_TOMB;
+	h->shadow[i].pad = DEAD;
 	store_release(&h->map[i].key, VMQ_FIB_TOMB);
+	/* Or a frame that sees the key's next life early would get the last one's value. */
+	store_relaxed(&h->map[i].value, 0);
 }
 
 /* Empty the half and give it a new seed. No frame may be looking. */
@@ -161,7 +165,7 @@ static uint32_t half_collect(const struct half *h, struct vmq_fib_slot *list)
 	uint32_t i, n = 0;
 
 	for (i = 0; i < HALF_SLOTS && n < h->live; i++) {
-		if (h->shadow[i].key != VMQ_FIB_EMPTY && h->shadow[i].key != VMQ_FIB_TOMB)
+		if (h->shadow[i].key != VMQ_FIB_EMPTY && h->shadow[i].pad != DEAD)
 			list[n++] = h->shadow[i];
 	}
 	return n;
