@@ -42,11 +42,11 @@ static const struct opt table[] = {
 
 struct state {
 	int fd;
-	uint8_t *seen;
 	uint32_t sent, received, doubled, reordered, highest;
 	uint64_t last_ns, gap_ns;
 };
 
+static uint8_t seen[DATAGRAMS_MAX / 8];
 static volatile sig_atomic_t stop;
 
 static void on_signal(int sig)
@@ -69,11 +69,11 @@ static void take(struct state *s, uint32_t seq)
 
 	if (seq >= s->sent)
 		return;
-	if (s->seen[seq / 8] & 1u << seq % 8) {
+	if (seen[seq / 8] & 1u << seq % 8) {
 		s->doubled++;
 		return;
 	}
-	s->seen[seq / 8] |= (uint8_t)(1u << seq % 8);
+	seen[seq / 8] |= (uint8_t)(1u << seq % 8);
 	s->reordered += seq < s->highest;
 	s->highest = MAX(s->highest, seq);
 	if (s->received++)
@@ -128,9 +128,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	to.sin_port = htons((uint16_t)atoi(o.port));
-	s.seen = calloc(1, DATAGRAMS_MAX / 8);
 	s.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (!s.seen || s.fd < 0 || connect(s.fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
+	if (s.fd < 0 || connect(s.fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
 		perror("udp-gap");
 		return 1;
 	}
@@ -142,6 +141,5 @@ int main(int argc, char **argv)
 	       "\"gap_ms\":%.1f}\n", s.sent, s.received, s.sent - s.received, s.doubled,
 	       s.reordered, (double)s.gap_ns / 1e6);
 	close(s.fd);
-	free(s.seen);
 	return 0;
 }
