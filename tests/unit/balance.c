@@ -386,7 +386,7 @@ static void set_load(int percent)
 	for (i = 0; i < QUEUES; i++)
 		sim.demand[i] = (uint32_t)(sim.demand[i] * total / sum);
 	for (i = 0; i < TABLES; i++) {
-		for (k = 0, all = 0; k < BALANCE_ENTRIES_MAX; k++) {
+		for (k = 0, all = 1; k < BALANCE_ENTRIES_MAX; k++) {
 			r = 1 + random_below(100);
 			sim.share[i][k] = r * r;
 			all += sim.share[i][k];
@@ -445,11 +445,15 @@ static int look(uint32_t noise)
 	for (i = 0; i < CPUS; i++)
 		busy[i] = (uint32_t)MIN(want[i], BALANCE_CPU);
 	/* Queues with tables have their parts behind all others. */
-	for (i = 0; i < QUEUES; i++)
-		sim.unit[i] = i < TABLES
-			? (struct balance_unit){ .fixed = true }
-			: (struct balance_unit){ .at = sim.at[i], .weight = 100, .queue = (uint16_t)i,
-						 .load = seen(sim.unit[i].load, want[sim.at[i]]) };
+	for (i = 0; i < QUEUES; i++) {
+		uint32_t load = seen(sim.unit[i].load, want[sim.at[i]]);
+
+		sim.unit[i] = (struct balance_unit){
+			.at = sim.at[i], .weight = 100, .queue = (uint16_t)i, .load = load,
+		};
+		if (i < TABLES)
+			sim.unit[i] = (struct balance_unit){ .fixed = true };
+	}
 	for (i = 0; i < TABLES; i++) {
 		for (k = 0; k < BALANCE_ENTRIES_MAX; k++)
 			sim.table[i].load[k] = seen(sim.table[i].load[k], want[sim.table[i].at[k]]);

@@ -426,7 +426,7 @@ void balance_look(struct service *s)
 	struct balance *b = s->balance;
 	uint64_t expired, now = now_ns(), before = b->looked_ns;
 	struct balance_move move[MOVES_MAX];
-	uint32_t busy[BALANCE_CPUS_MAX], id;
+	uint32_t busy[BALANCE_CPUS_MAX] = { 0 }, id;
 	struct balance_set set = { .busy = busy, .n_cpus = s->cfg.n_cpus };
 	int n, rc;
 
