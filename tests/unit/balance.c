@@ -178,7 +178,7 @@ static int rig_plan(int others)
 	return balance_plan(&rig.set, moves, ARRAY_SIZE(moves));
 }
 
-static uint32_t rig_on(uint16_t cpu)
+static uint32_t rig_on(int cpu)
 {
 	uint32_t sum = 0;
 	int i;
@@ -201,7 +201,7 @@ static int rig_cpus(void)
 static uint32_t rig_most(void)
 {
 	uint32_t most = 0;
-	uint16_t cpu;
+	int cpu;
 
 	for (cpu = 0; cpu < rig.set.n_cpus; cpu++)
 		most = MAX(most, rig_on(cpu));
