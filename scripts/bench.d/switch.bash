@@ -90,7 +90,7 @@ vhost_out()
 {
 	local load=guest_sends
 	"vhost_up_$1" || return 0
-	rate rx_packets wire wire0 || echo "skip: nobody took a frame from the guest in 10 s"
+	rate rx_packets wire wire0 || echo "skip: nobody took a frame from the guest in 5 s"
 }
 
 vhost_in_vmq() { vhost_in vmq; }

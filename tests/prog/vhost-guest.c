@@ -26,7 +26,7 @@
 #include "testframe.h"
 
 #define LOOK_US		50
-#define TAKE_NS		10000000000u	/* in which the first frame must be taken */
+#define TAKE_NS		5000000000u	/* to wait for the back end, and for its first frame */
 #define ENTRIES		1024u
 #define BUF_SIZE	2048u
 #define HDR		((uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf))
@@ -236,6 +236,7 @@ int main(int argc, char **argv)
 	struct options o = { 0 };
 	struct guest g = { 0 };
 	struct front f = { 0 };
+	uint64_t start;
 	int rc;
 
 	if (opts_parse(table, &o, &argc, argv, &err) < 0 || argc > 1 || (!o.socket && !o.help)) {
@@ -264,8 +265,13 @@ int main(int argc, char **argv)
 	if (g.mem == MAP_FAILED)
 		return fail("no memory for a guest");
 	memset(g.mem, 0, MEMORY);	/* all of it there before anything is measured */
-	if (!front_connect(&f, o.socket))
-		return fail("nobody listens at --socket");
+	start = now_ns();
+	while (!front_connect(&f, o.socket)) {
+		close(f.fd);
+		if (now_ns() - start > TAKE_NS)
+			return fail("nobody listens at --socket");
+		rest();
+	}
 	if (!begin(&f, &g))
 		return fail("the back end lacks a feature, or ended the connection");
 	rc = o.send ? run_send(&f, &g, &o) : run_receive(&f, &g, &o);
