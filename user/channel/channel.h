@@ -45,22 +45,6 @@ enum channel_fault {
 	CHANNEL_DISABLED,	/* the guest has not enabled the ring */
 };
 
-/*
- * Fetch a frame that is copied next. The kernel has just written it, mostly on
- * another CPU, and while one frame is copied its successor's lines can be on their
- * way: a tap takes a fifth to a quarter more frames of 512 and 1,500 bytes with it
- * (scripts/bench switch). Eight lines or sixteen at most were no better.
- */
-static inline void frame_prefetch(const struct frame *f)
-{
-	for (int i = 0; i < f->parts; i++) {
-		const char *at = f->part[i].iov_base;
-
-		for (size_t off = 0; off < f->part[i].iov_len; off += 64)
-			__builtin_prefetch(at + off);
-	}
-}
-
 /* Private memory that a guest's frame is copied into. */
 struct frame_buf {
 	uint8_t	*data;

@@ -437,8 +437,6 @@ static int tap_rx_burst(struct channel *ch, int pair, const struct frame *f, int
 	struct tap *t = container_of(ch, struct tap, ch);
 
 	for (int i = 0; i < n; i++) {
-		if (i + 1 < n)
-			frame_prefetch(&f[i + 1]);
 		if (tap_write(t->fd[pair], &f[i]) >= 0) {
 			res->delivered++;
 			tap_set_state(t, TAP_UP);
