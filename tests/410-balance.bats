@@ -167,6 +167,13 @@ pairs_used()
 		'[.queue.pair_list[].delivered] as $now | all(range(2); $now[.] > $from[.])'
 }
 
+# busy_on_both QUEUE: entries that have had frames lead to both CPUs
+busy_on_both()
+{
+	[ "$(rss_of "$1" '[.effective.table, .frames.entries] | transpose |
+		[.[] | select(.[1] > 0) | .[0]] | unique')" = '[0,1]' ]
+}
+
 @test "O-11 the table of a queue gathers on one CPU, spreads under load, and gathers again" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 200
 	start_monitor
@@ -183,11 +190,9 @@ pairs_used()
 	remember $! gen
 	wait_until 30 on_cpus vm1 2
 	wait_until 5 told spread
-	# both work, while it goes on
-	wait_until 10 pairs_used vm1 0 0
-	# the entries that have something to do are on both sides
-	rss_of vm1 '[.effective.table, .frames.entries] | transpose |
-		[.[] | select(.[1] > 0) | .[0]] | unique' | grep -qx '\[0,1\]'
+	# both work, while it goes on, and have what is busy between them
+	wait_until 20 pairs_used vm1 0 0
+	wait_until 30 busy_on_both vm1
 	reap gen INT || :
 	wait_until 30 on_cpus vm1 1
 	wait_until 10 at_rest vm1
