@@ -134,6 +134,8 @@ to_host()
 	[[ $output == *"not of --cpus"* ]]
 	run -2 ctl rss set host --on --primary 1
 	[[ $output == *"no primary"* ]]
+	run -2 ctl rss set host --dynamic on
+	[[ $output == *"the load does not decide"* ]]
 	run -2 ctl rss move host primary=1
 	run -2 ctl rss move host 1=0
 	[[ $output == *"no 1"* ]]

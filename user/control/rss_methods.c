@@ -264,6 +264,9 @@ static int host_set(struct service *s, struct request *r)
 	if (!rc && json_object_get(r->params, "primary"))
 		rc = vmq_err(&r->err, -EINVAL, "queue 0 has no primary CPU: while its RSS is off its "
 			     "frames stay where they arrive");
+	if (!rc && json_object_get(r->params, "dynamic"))
+		rc = vmq_err(&r->err, -EINVAL, "queue 0's CPUs are those that are named: the load does "
+			     "not decide about them");
 	if (!rc)
 		rc = rss_read(r, &s->host, &next, &r->err);
 	if (!rc && memcmp(&next, &s->host, sizeof(next))) {
