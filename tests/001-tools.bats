@@ -7,10 +7,7 @@
 
 load lib/vmq
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-setup()         { make_wire 4; }
-teardown()      { vmq_teardown; }
+setup() { make_wire 4; }
 
 field()
 {

@@ -5,11 +5,6 @@
 
 load lib/vmq
 
-setup_file()
-{
-	vmq_setup_file
-}
-
 in_tree()
 {
 	make -C "$ROOT" BUILD="$VMQ_BUILD" "$@"

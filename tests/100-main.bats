@@ -10,27 +10,12 @@ M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 M3=52:54:00:00:00:03
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	make_wire 2
 	ip addr add 192.0.2.1/24 dev "$IFACE"
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0
 	start_load --tags frame
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # add_vm NAME MAC ADDRESS [OPTION...]: namespace, TAP, queue, address

@@ -7,24 +7,9 @@ load lib/vmq
 
 M1=52:54:00:00:00:01
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	make_wire 2
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # refused STATUS WORDS CMD...: exit status, words in the one line on stderr, no stdout

@@ -9,24 +9,9 @@ load lib/vmq
 M1=52:54:00:00:00:01
 PINS=/sys/fs/bpf/vmq
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	make_wire 2
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # traffic [SECONDS]: frames for M1 in the background

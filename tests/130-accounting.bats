@@ -9,16 +9,6 @@ load lib/vmq
 M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	make_wire 2
@@ -28,11 +18,6 @@ setup()
 		ctl queue add vm$n --mac 52:54:00:00:00:0$n --channel tap:eth0,netns=g$n --ring $((n * n * 512))
 		quiet eth0 g$n
 	done
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 matched_is()

@@ -17,16 +17,6 @@ M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 BROADCAST=ff:ff:ff:ff:ff:ff
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	make_wire 2
@@ -35,11 +25,6 @@ setup()
 	quiet l100 wire
 	quiet lan0 lan100
 	in_ns wire "$PROG/vlan-access" l100 wire0 100
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # beside: tags reach vmq0 beside the frame

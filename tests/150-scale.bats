@@ -11,25 +11,10 @@ load lib/vmq
 
 M1=52:54:00:00:00:01
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	make_wire 2
 	SOCKET=/run/vmq/$IFACE.sock
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # peak_mib: the most memory that the service has had

@@ -13,18 +13,10 @@ M1=52:54:00:00:00:01
 F1=52:54:00:00:00:0f
 F2=52:54:00:00:00:1f
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	make_wire 2
 	start_load --tags frame
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # ---- the table ------------------------------------------------------------------

@@ -12,18 +12,10 @@ M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 M3=52:54:00:00:00:03
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	make_wire 2
 	start_load --tags frame
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 filters()

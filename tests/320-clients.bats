@@ -14,9 +14,6 @@ M2=52:54:00:00:00:02
 M3=52:54:00:00:00:03
 GROUP=4000			# of the socket
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	# Users reach the programs through the file system's root, which may be closed.
@@ -26,11 +23,6 @@ setup()
 	start_load --tags frame
 	chgrp $GROUP /run/vmq/$IFACE.sock
 	chmod 666 /run/vmq/$IFACE.sock
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # user UID WORD...: vmqctl as that user, a member of the socket's group

@@ -16,9 +16,6 @@ M2=52:54:00:00:00:02
 ROUNDS=${VMQ_ROUNDS:-20}
 MOVES=${VMQ_MOVES:-3000}
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	make_wire 2
@@ -28,11 +25,6 @@ setup()
 		make_guest g$n
 		in_ns g$n sysctl -qw net.ipv6.conf.default.disable_ipv6=1
 	done
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # background NAME CMD...

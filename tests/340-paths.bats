@@ -11,20 +11,12 @@ load lib/vmq
 M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	make_wire 2
 	for n in 1 2; do
 		make_guest g$n
 	done
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 add()

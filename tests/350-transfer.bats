@@ -9,9 +9,6 @@ load lib/vmq
 
 M1=52:54:00:00:00:01
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 # Sender s0 -- br0 -- wire0 | vmq0 (here), and -- wire1 | vmq1 (namespace `host2`). The
 # bridge knows where the VM is, so that each frame goes to one host only.
 setup()

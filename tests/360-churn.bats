@@ -17,19 +17,11 @@ CYCLES=${VMQ_CYCLES:-300}
 CHURN=${VMQ_CHURN:-5}
 PINS=/sys/fs/bpf/vmq/vmq0
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	make_wire 2
 	make_guest g1
 	start_load --tags frame
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # traffic MAC...: until the end of the test

@@ -13,9 +13,6 @@ load lib/vmq
 M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	make_wire 2
@@ -26,11 +23,6 @@ setup()
 		ctl queue add vm$n --mac 52:54:00:00:00:0$n --channel tap:eth0,netns=g$n --ring 64
 		quiet eth0 g$n
 	done
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # traffic RATE: to both queues and to nobody, until `reap gen`

@@ -12,17 +12,9 @@ load lib/vmq
 M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	make_wire 2
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 phase_of()

@@ -19,26 +19,11 @@ VECTOR=6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bb
 ROUNDS=${VMQ_RSS_ROUNDS:-100}
 RATE=${VMQ_RSS_RATE:-20000}
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	[ "$(nproc)" -ge 2 ] || skip "needs two CPUs"
 	make_wire 4
 	start_load --tags frame --cpus 0,1 --frames 65536
-}
-
-teardown()
-{
-	[ "$(nproc)" -lt 2 ] || vmq_teardown
 }
 
 # add_vm NAME MAC [OPTION...]: namespace, TAP, queue

@@ -10,16 +10,6 @@ M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 SIBLINGS=/sys/devices/system/cpu/cpu1/topology/thread_siblings_list
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	[ "$(nproc)" -ge 2 ] || skip "needs two CPUs"

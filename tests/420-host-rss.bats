@@ -11,26 +11,11 @@ HOST=52:54:00:00:00:99
 M1=52:54:00:00:00:01
 PARITY=00000000000000000000000000020000000000000000000000000000000000000000000000000000
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	[ "$(nproc)" -ge 2 ] || skip "needs two CPUs"
 	make_wire 4
 	ip link set $IFACE address $HOST
-}
-
-teardown()
-{
-	[ "$(nproc)" -lt 2 ] || vmq_teardown
 }
 
 load_up()

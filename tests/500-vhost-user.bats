@@ -11,16 +11,6 @@ M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 GUEST=${VMQ_GUEST:-$VMQ_BUILD/guest}
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	[ -e "$GUEST/initrd" ] ||
@@ -28,11 +18,6 @@ setup()
 	make_wire 2
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0
 	start_load --tags frame
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # start_vm NAME MAC PAIRS WORD...: QEMU with its console in $BATS_TEST_TMPDIR/NAME.log.

@@ -12,24 +12,9 @@ load lib/hosts
 MOVES=${VMQ_MOVES:-10}
 RATE=${VMQ_RATE:-2000}
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	vmq_hosts
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # sum_of JQ: of both hosts' stats

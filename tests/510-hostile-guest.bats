@@ -9,16 +9,6 @@ load lib/vmq
 M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	make_wire 2
@@ -29,11 +19,6 @@ setup()
 	in_ns vm2 ip addr add 192.0.2.12/24 dev eth0
 	in_ns vm2 ip link set eth0 up
 	ctl queue add vm1 --mac $M1 --vlan untagged --channel vhost-user:/run/vmq/vm1.sock
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # hostile MODE: tests/prog/hostile-guest as vm1, in the background

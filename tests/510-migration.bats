@@ -12,10 +12,6 @@ load lib/hosts
 GUEST=${VMQ_GUEST:-$VMQ_BUILD/guest}
 ADDR=192.0.2.11
 MOVES=${VMQ_MOVES:-2}
-setup_file()
-{
-	vmq_setup_file
-}
 
 teardown_file()
 {
@@ -28,11 +24,6 @@ setup()
 	[ -e "$GUEST/initrd" ] ||
 		skip "no guest: ${VMQ_NO_GUEST:-tests/qemu/make-guest $GUEST makes it}"
 	T=$BATS_TEST_TMPDIR
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # ---- hosts and the guest ------------------------------------------------------------

@@ -9,27 +9,12 @@ load lib/vmq
 
 M1=52:54:00:00:00:01
 
-setup_file()
-{
-	vmq_setup_file
-}
-
-teardown_file()
-{
-	vmq_teardown_file
-}
-
 setup()
 {
 	command -v dpdk-testpmd >/dev/null || skip "no dpdk-testpmd (package dpdk-dev, 101 MB)"
 	make_wire 2
 	start_load --tags frame
 	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
-}
-
-teardown()
-{
-	vmq_teardown
 }
 
 # testpmd MODE [WORD...]: as vm1; it forwards when this returns

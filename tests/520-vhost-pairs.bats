@@ -12,20 +12,12 @@ M1=52:54:00:00:00:01
 # A flow's hash ends with the last bit of its source port; see 400-rss.bats.
 PARITY=00000000000000000000000000020000000000000000000000000000000000000000000000000000
 
-setup_file()    { vmq_setup_file; }
-teardown_file() { vmq_teardown_file; }
-
 setup()
 {
 	[ "$(nproc)" -ge 2 ] || skip "needs two CPUs"
 	make_wire 2
 	start_load --tags frame --cpus 0,1
 	SOCKET=$BATS_TEST_TMPDIR/vm1.sock
-}
-
-teardown()
-{
-	[ "$(nproc)" -lt 2 ] || vmq_teardown
 }
 
 # start_guest PAIRS

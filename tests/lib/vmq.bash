@@ -4,12 +4,12 @@
 # vmq.bash - what the Bats files share; `load lib/vmq`
 #
 # scripts/check starts each file in network and mount namespaces of its own
-# (scripts/isolate). A file has
+# (scripts/isolate). A file says what is there before each test,
 #
-#	setup_file()    { vmq_setup_file; }
-#	teardown_file() { vmq_teardown_file; }
-#	setup()         { make_wire 2; start_load; }
-#	teardown()      { vmq_teardown; }
+#	setup() { make_wire 2; start_load; }
+#
+# and the functions here take it down; a file with more to do has its own setup_file,
+# teardown_file or teardown, and calls these.
 #
 # The wire: veth vmq0 (here; vmq-load's device) <-> wire0 (namespace `wire`).
 # Nothing waits with sleep: wait_until polls with a deadline. Background processes
@@ -41,6 +41,10 @@ vmq_teardown_file()
 {
 	check_nothing_left
 }
+
+setup_file()    { vmq_setup_file; }
+teardown_file() { vmq_teardown_file; }
+teardown()      { vmq_teardown; }
 
 # ---- waiting ------------------------------------------------------------------
 
