@@ -9,7 +9,8 @@ bats_require_minimum_version 1.5.0
 @test "scripts/bench --quick gives a figure of each kind" {
 	local all
 	all=$(basename -as .bash scripts/bench.d/*.bash | paste -sd' ')
-	run --separate-stderr scripts/isolate scripts/bench --inside --quick --json
+	run --separate-stderr timeout --kill-after=10 300 \
+		scripts/isolate scripts/bench --inside --quick --json
 	echo "${stderr:-}"
 	[ "$status" -eq 0 ]
 	jq -es 'all(has("bench") and has("case") and has("unit") and has("vmq") and
