@@ -148,7 +148,7 @@ address_space()
 {
 	awk '/^[0-9a-f]+-[0-9a-f]+ / { of = $6 == "[heap]" ? "heap" : $6 ? "files" : "rest" }
 		/^Size:/ { kb[of] += $2 }
-		END { print kb["heap"], kb["files"], kb["rest"] }' "/proc/$(load_pid)/smaps"
+		END { print kb["heap"] + 0, kb["files"] + 0, kb["rest"] + 0 }' "/proc/$(load_pid)/smaps"
 }
 
 descriptors()
