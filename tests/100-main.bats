@@ -23,9 +23,7 @@ add_vm()
 {
 	local name=$1 mac=$2 address=$3
 	shift 3
-	make_guest "$name"
-	ctl queue add "$name" --mac "$mac" --channel "tap:eth0,netns=$name" "$@"
-	quiet eth0 "$name"
+	make_vm "$name" "$mac" "$@"
 	[ -z "$address" ] || in_ns "$name" ip addr add "$address" dev eth0
 }
 

@@ -44,9 +44,7 @@ add_vm()
 {
 	local name=$1 mac=$2 vlan=$3
 	shift 3
-	make_guest "$name"
-	ctl queue add "$name" --mac "$mac" --vlan "$vlan" --channel "tap:eth0,netns=$name" "$@"
-	quiet eth0 "$name"
+	make_vm "$name" "$mac" --vlan "$vlan" "$@"
 }
 
 # listen NAME...: what each sees from now on

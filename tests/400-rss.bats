@@ -26,16 +26,6 @@ setup()
 	start_load --tags frame --cpus 0,1 --frames 65536
 }
 
-# add_vm NAME MAC [OPTION...]: namespace, TAP, queue
-add_vm()
-{
-	local name=$1 mac=$2
-	shift 2
-	make_guest "$name"
-	ctl queue add "$name" --mac "$mac" --channel "tap:eth0,netns=$name" "$@"
-	quiet eth0 "$name"
-}
-
 call()
 {
 	"$PROG/vmq-call" "$@"
@@ -81,7 +71,7 @@ send_and_count()
 }
 
 @test "queue add --pairs: RSS is on, the guest's TAP has a queue for each pair (O-3)" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	[ "$(rss_of vm1 '[.on, .pairs, .default, .primary, .entries]')" = '[true,2,0,0,128]' ]
 	[ "$(rss_of vm1 '.table | [.[0:4], unique]')" = '[[0,1,0,1],[0,1]]' ]
 	[ "$(rss_of vm1 '.types | length')" -eq 9 ]
@@ -92,7 +82,7 @@ send_and_count()
 		(.pair_list | length) == 2 and (.filter_list | length) == 1'
 	ctl rss show vm1
 	# another queue's key is another
-	add_vm vm2 $M2 --pairs 2
+	make_vm vm2 $M2 --pairs 2
 	[ "$(rss_of vm1 .key)" != "$(rss_of vm2 .key)" ]
 }
 
@@ -103,7 +93,7 @@ send_and_count()
 }
 
 @test "Q-11 Q-7 H-3 MAC, hash, entry, CPU: its pair gets the flow, one pair gets all" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --key $PARITY --table 1,0
 	[ "$(send_and_count vm1 1 --udp 1 --count 30)" -eq 30 ]		# even: entry 0
 	[ "$(send_and_count vm1 0 --udp 2 --count 100)" -eq 50 ]	# every other one is odd
@@ -114,12 +104,12 @@ send_and_count()
 
 	ctl queue del vm1
 	ip netns del vm1
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	[ "$(send_and_count vm1 "$(rss_of vm1 .primary)" --udp 16 --count 160)" -eq 160 ]
 }
 
 @test "flows stay in order and on their pair while the table is unchanged (Q-11)" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1 --ring 4096
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1 --ring 4096
 	start_recv vm1 vm1 eth0 --count 6400 --timeout 20 --seq
 	send_frames --dst $M1 --udp 32 --count 6400 --rate 30000
 	finish_recv vm1
@@ -131,7 +121,7 @@ send_and_count()
 }
 
 @test "Q-12 D-2 on: frames without a hash go to the default's pair, the primary is nothing" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --default 1 --primary 0 --table 0
 	[ "$(send_and_count vm1 1 --count 50)" -eq 50 ]			# no IP at all
 	[ "$(send_and_count vm1 0 --udp 8 --count 80)" -eq 80 ]
@@ -140,7 +130,7 @@ send_and_count()
 }
 
 @test "D-2 D-5 Q-14 off: all frames on the primary's CPU, table and default are left alone" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --table 0,1 --default 1
 	ctl rss set vm1 --off
 	[ "$(send_and_count vm1 0 --udp 16 --count 160)" -eq 160 ]
@@ -151,7 +141,7 @@ send_and_count()
 }
 
 @test "D-3 D-4 what does not steer is kept unchecked, and checked when it begins to" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --table 0,1
 	ctl rss set vm1 --off
 	ctl rss move vm1 0=7 default=9
@@ -176,7 +166,7 @@ send_and_count()
 }
 
 @test "Q-9 D-6 more CPUs than pairs, or CPUs without a worker, are refused" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	run -5 ctl queue set vm1 --pairs 1
 	[[ $output == *"would use 2 CPUs, but there is 1 pair"* ]]
 	[ "$(ctl queue show vm1 -j | jq .queue.pairs)" -eq 2 ]
@@ -197,7 +187,7 @@ send_and_count()
 }
 
 @test "no pair of a paused VM is given up with the frames that wait in it" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --key $PARITY --table 0,1
 	ctl queue pause vm1
 	send_frames --dst $M1 --udp 2 --count 40
@@ -211,8 +201,8 @@ send_and_count()
 }
 
 @test "Q-10 queues share CPUs" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
-	add_vm vm2 $M2 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm2 $M2 --pairs 2 --cpu 0,1
 	start_recv vm1 vm1 eth0 --count 800 --timeout 10 --seq
 	start_recv vm2 vm2 eth0 --count 800 --timeout 10 --seq
 	send_frames --dst $M1,$M2 --udp 16 --count 1600 --rate 20000
@@ -221,7 +211,7 @@ send_and_count()
 }
 
 @test "Q-16 Q-17 fewer: table, pairs, size; more: pairs, size, table; each in its order" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --table 0,1,0,1
 	run -5 ctl queue set vm1 --pairs 1		# pairs before the table
 	run -2 ctl rss set vm1 --entries 1		# size before the table
@@ -246,7 +236,7 @@ send_and_count()
 }
 
 @test "H-2 H-9 H-10 keys, types, off and on again" {
-	add_vm vm1 $M1 --pairs 2
+	make_vm vm1 $M1 --pairs 2
 	run -2 ctl rss set vm1 --key ${VECTOR%fa}
 	[[ $output == *"a key is 40 bytes, 80 hexadecimal digits; this one has 78"* ]]
 	run -2 ctl rss set vm1 --key ${VECTOR}00
@@ -272,7 +262,7 @@ send_and_count()
 }
 
 @test "H-11 the same settings again are no change" {
-	add_vm vm1 $M1 --pairs 2
+	make_vm vm1 $M1 --pairs 2
 	ctl rss set vm1 --on --key $VECTOR --types all --spread 0,1 --default 0
 	sel() { bpftool map lookup pinned /sys/fs/bpf/vmq/$IFACE/rss key 1 0 0 0 -j | jq .formatted.value.sel; }
 	before=$(sel)
@@ -283,7 +273,7 @@ send_and_count()
 }
 
 @test "tables of a bad size are refused (H-3)" {
-	add_vm vm1 $M1 --pairs 2
+	make_vm vm1 $M1 --pairs 2
 	before=$(ctl rss show vm1 -j)
 	run -2 ctl rss set vm1 --table 0,1,0
 	[[ $output == *"a table has 1, 2, 4, ... 128 entries, not 3"* ]]
@@ -310,7 +300,7 @@ moves()
 }
 
 @test "D-9 D-10 D-16 moves: each has a final status" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --table 0,1,0,1
 	ctl queue alloc vm2 --mac $M2
 	moves '[{"name":"vm1","entry":0,"cpu":0}]'
@@ -339,7 +329,7 @@ moves()
 }
 
 @test "D-7 a move is made where the entry is; from elsewhere it is not accepted" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --table 0,1,0,1
 	run -4 ctl rss move vm1 0=1 --from 1
 	[[ $output == *"queue vm1: what was to be moved from CPU 1 is on CPU 0 now"* ]]
@@ -368,7 +358,7 @@ moves()
 }
 
 @test "D-11 D-12 a group is made as a whole, or not at all, and judged by where it leads" {
-	add_vm vm1 $M1 --pairs 1 --cpu 0
+	make_vm vm1 $M1 --pairs 1 --cpu 0
 	ctl rss set vm1 --on --table 0,0
 	# one pair: each step alone would use two CPUs
 	run -5 ctl rss move vm1 0=1
@@ -383,8 +373,8 @@ moves()
 }
 
 @test "D-13 D-14 interleaved groups fail or succeed alone; 130 moves and more are taken" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
-	add_vm vm2 $M2 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm2 $M2 --pairs 2 --cpu 0,1
 	moves '[{"name":"vm1","entry":0,"cpu":1},{"name":"vm2","entry":0,"cpu":1},
 		{"name":"vm1","entry":1,"cpu":9},{"name":"vm2","entry":1,"cpu":0},
 		{"name":"vm1","entry":2,"cpu":1}]'
@@ -398,7 +388,7 @@ moves()
 }
 
 @test "D-8 moves of one entry, one after the other, never wait" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --table 0,1
 	for cpu in 1 0; do
 		echo "rss.move {\"moves\":[{\"name\":\"vm1\",\"entry\":0,\"cpu\":$cpu}]}"
@@ -418,7 +408,7 @@ answered()
 }
 
 @test "Q-13 what the guest answers on a flow is completed by the pair that flow came on" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --key $PARITY --table 0,1
 	# even flow: CPU 0; the TAP remembers which of its queues a flow came on
 	send_frames --dst $M1 --udp 1 --count 1
@@ -439,10 +429,10 @@ answered()
 }
 
 @test "Q-5 a queue is deleted with RSS on; its id serves another at once" {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1
 	ctl queue del vm1
 	ip netns del vm1
-	add_vm vm1 $M1 --pairs 1
+	make_vm vm1 $M1 --pairs 1
 	[ "$(rss_of vm1 '[.id, .on, .entries]')" = '[1,false,1]' ]
 	[ "$(send_and_count vm1 "$(rss_of vm1 .primary)" --udp 8 --count 80)" -eq 80 ]
 }
@@ -490,8 +480,8 @@ sent_some()
 
 load_vms()
 {
-	add_vm vm1 $M1 --pairs 2 --cpu 0,1 --ring 4096
-	add_vm vm2 $M2 --pairs 2 --cpu 0,1 --ring 4096
+	make_vm vm1 $M1 --pairs 2 --cpu 0,1 --ring 4096
+	make_vm vm2 $M2 --pairs 2 --cpu 0,1 --ring 4096
 	CALLS=$BATS_TEST_TMPDIR/calls
 }
 
@@ -549,7 +539,7 @@ load_vms()
 }
 
 @test "pairs beyond those of the channel share the guest's queues" {
-	add_vm vm1 $M1 --ring 1024
+	make_vm vm1 $M1 --ring 1024
 	ctl queue set vm1 --pairs 2 --cpu 0,1
 	ctl rss set vm1 --on --key $PARITY --table 0,1
 	start_recv vm1 vm1 eth0 --count 400 --timeout 10 --seq
@@ -570,7 +560,7 @@ load_vms()
 }
 
 @test "O-6 O-7 a restart keeps everything; requests outlive fewer CPUs and come back" {
-	add_vm vm1 $M1 --pairs 8 --cpu 0,1
+	make_vm vm1 $M1 --pairs 8 --cpu 0,1
 	ctl rss set vm1 --key $PARITY --table 1,0 --types udp4,tcp4 --default 1 --primary 1
 	[ "$(rss_of vm1 '[.pairs, .effective.pairs, .effective.on]')" = '[8,2,true]' ]
 	before=$(rss_of vm1 'del(.effective, .frames)')
@@ -599,7 +589,7 @@ load_vms()
 }
 
 @test "more pairs than there are buffers for: refused, nothing changed (R-8)" {
-	add_vm vm1 $M1 --ring 4096
+	make_vm vm1 $M1 --ring 4096
 	for i in 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
 		ctl queue add "q$i" --mac "52:54:00:00:01:$(printf %02x "$i")" --ring 4096
 	done

@@ -22,16 +22,6 @@ teardown()
 	umount "$SIBLINGS" 2>/dev/null || :
 }
 
-# add_vm NAME MAC [OPTION...]: namespace, TAP, queue
-add_vm()
-{
-	local name=$1 mac=$2
-	shift 2
-	make_guest "$name"
-	ctl queue add "$name" --mac "$mac" --channel "tap:eth0,netns=$name" "$@"
-	quiet eth0 "$name"
-}
-
 # cpu_of QUEUE
 cpu_of()
 {
@@ -67,8 +57,8 @@ told()
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 200
 	ctl show -j | jq -e .adapter.balance
 	start_monitor
-	add_vm vm1 $M1
-	add_vm vm2 $M2
+	make_vm vm1 $M1
+	make_vm vm2 $M2
 	wait_until 15 gathered
 	wait_until 5 told gather
 	run -1 told spread
@@ -109,8 +99,8 @@ end_low_load()
 
 @test "O-11 R-13 queues gather under a low load: nothing is lost or out of order" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 1000
-	add_vm vm1 $M1
-	add_vm vm2 $M2
+	make_vm vm1 $M1
+	make_vm vm2 $M2
 	apart
 	start_recv vm1 vm1 eth0 --timeout 90 --idle 3000 --seq
 	start_recv vm2 vm2 eth0 --timeout 90 --idle 3000 --seq
@@ -125,8 +115,8 @@ end_low_load()
 
 @test "O-7 a queue whose CPU was asked for stays there; others come to it" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 100
-	add_vm vm1 $M1
-	add_vm vm2 $M2 --cpu 1
+	make_vm vm1 $M1
+	make_vm vm2 $M2 --cpu 1
 	wait_until 15 gathered
 	[ "$(cpu_of vm2)" -eq 1 ]
 	# what is asked for, and what is done
@@ -167,7 +157,7 @@ busy_on_both()
 @test "O-11 the table of a queue gathers on one CPU, spreads under load, and gathers again" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 200
 	start_monitor
-	add_vm vm1 $M1 --pairs 2
+	make_vm vm1 $M1 --pairs 2
 	[ "$(rss_of vm1 '[.on, .dynamic, .effective.dynamic]')" = '[true,true,true]' ]
 	asked=$(rss_of vm1 '[.table, .default, .pairs]')
 	wait_until 15 on_cpus vm1 1
@@ -192,7 +182,7 @@ busy_on_both()
 
 @test "O-11 D-15 a table gathers under a low load: every frame arrives, once" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 1000
-	add_vm vm1 $M1 --pairs 2
+	make_vm vm1 $M1 --pairs 2
 	on_cpus vm1 2
 	start_recv vm1 vm1 eth0 --timeout 90 --idle 3000 --seq
 	start_low_load $M1 --udp 16
@@ -203,8 +193,8 @@ busy_on_both()
 @test "D-17 without --balance a queue that may move stays where it is, and nobody is told" {
 	start_load --tags frame --cpus 0,1
 	start_monitor
-	add_vm vm1 $M1 --pairs 2
-	add_vm vm2 $M2
+	make_vm vm1 $M1 --pairs 2
+	make_vm vm2 $M2
 	for vm in vm1 vm2; do
 		ctl rss set $vm --dynamic on
 		[ "$(rss_of $vm '[.dynamic, .effective.dynamic]')" = '[true,false]' ]
@@ -219,7 +209,7 @@ busy_on_both()
 @test "what is placed is not moved; moves begin where the entries are; --dynamic gives it back" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 100
 	start_monitor
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	# its table names CPU 1, the second of the set
 	ctl queue alloc vm2 --mac $M2
 	ctl rss set vm2 --on --table 1
@@ -252,7 +242,7 @@ busy_on_both()
 
 @test "fewer pairs than a moved table needs: back to the one that was asked for" {
 	start_load --tags frame --cpus 0,1 --balance --balance-ms 200
-	add_vm vm1 $M1 --pairs 2
+	make_vm vm1 $M1 --pairs 2
 	ctl rss set vm1 --spread 0 --entries 64 --default 0
 	ctl rss set vm1 --dynamic on
 	ip netns exec wire "$PROG/live-gen" --iface wire0 --dst $M1 --udp 32 --seconds 60 \

@@ -110,6 +110,16 @@ make_guest()
 	ip -n "$1" link set lo up
 }
 
+# make_vm NAME MAC [OPTION...]: namespace, queue (with options of `queue add`), TAP eth0
+make_vm()
+{
+	local name=$1 mac=$2
+	shift 2
+	make_guest "$name"
+	ctl queue add "$name" --mac "$mac" --channel "tap:eth0,netns=$name" "$@"
+	quiet eth0 "$name"
+}
+
 # in_ns NAME CMD...
 in_ns()
 {

@@ -23,8 +23,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/opts.h"
 #include "common/util.h"
+#include "prog.h"
 #include "testframe.h"
 
 #define BATCH	   64
@@ -36,10 +36,6 @@ struct options {
 	bool seq, print, help;
 };
 
-#define O(name, letter, arg, field, help) \
-	{ name, letter, OPT_STRING, arg, offsetof(struct options, field), help }
-#define F(name, letter, field, help) \
-	{ name, letter, OPT_FLAG, NULL, offsetof(struct options, field), help }
 static const struct opt table[] = {
 	O("iface", 'i', "IFACE", iface, "interface to listen on"),
 	O("count", 'c', "N", count, "end after N test frames"),
@@ -52,8 +48,6 @@ static const struct opt table[] = {
 	F("help", 'h', help, "show this"),
 	{ 0 },
 };
-#undef O
-#undef F
 
 /* What one stream has shown so far. One bit a frame finds loss and doubles. */
 struct stream {
@@ -69,14 +63,6 @@ static struct {
 	uint64_t untagged, vlan[4096];	/* by outermost tag */
 	struct stream stream[STREAMS];
 } got;
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
 
 static void die(const char *what)
 {

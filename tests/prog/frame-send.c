@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/opts.h"
 #include "common/util.h"
+#include "prog.h"
 #include "testframe.h"
 
 #define BATCH 64
@@ -33,10 +33,6 @@ struct options {
 	bool ad, bypass, help;
 };
 
-#define O(name, letter, arg, field, help) \
-	{ name, letter, OPT_STRING, arg, offsetof(struct options, field), help }
-#define F(name, letter, field, help) \
-	{ name, letter, OPT_FLAG, NULL, offsetof(struct options, field), help }
 static const struct opt table[] = {
 	O("iface", 'i', "IFACE", iface, "interface to send on"),
 	O("dst", 'd', "MAC[+N][,MAC...]", dst, "destinations, in turn (default broadcast)"),
@@ -56,8 +52,6 @@ static const struct opt table[] = {
 	F("help", 'h', help, "show this"),
 	{ 0 },
 };
-#undef O
-#undef F
 
 static uint8_t frame[BATCH][TEST_FRAME_MAX];
 static uint8_t dst[TEST_DST_MAX][6];
@@ -139,17 +133,9 @@ static unsigned send_batch(int fd, struct mmsghdr *msg, unsigned n)
 	return refused;
 }
 
-/* Interrupted it ends between two batches and says what it has sent. */
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
-
 int main(int argc, char **argv)
 {
+	/* Interrupted it ends between two batches and says what it has sent. */
 	const struct sigaction sa = { .sa_handler = on_signal };
 	struct test_spec spec = { .src = { 2, 0, 0, 0, 0, 0xfe } };
 	struct mmsghdr msg[BATCH] = { 0 };

@@ -26,9 +26,9 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "common/opts.h"
 #include "common/util.h"
 #include "live_gen.skel.h"
+#include "prog.h"
 #include "testframe.h"
 
 struct options {
@@ -37,10 +37,6 @@ struct options {
 	bool ad, help;
 };
 
-#define O(name, letter, arg, field, help) \
-	{ name, letter, OPT_STRING, arg, offsetof(struct options, field), help }
-#define F(name, letter, field, help) \
-	{ name, letter, OPT_FLAG, NULL, offsetof(struct options, field), help }
 static const struct opt table[] = {
 	O("iface", 'i', "IFACE", iface, "device to send out of"),
 	O("dst", 'd', "MAC[+N][,MAC...]", dst, "destinations, in turn (default broadcast)"),
@@ -59,18 +55,9 @@ static const struct opt table[] = {
 	F("help", 'h', help, "show this"),
 	{ 0 },
 };
-#undef O
-#undef F
 
 static uint8_t frame[TEST_FRAME_MAX];
 static uint8_t dst[TEST_DST_MAX][6];
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
 
 static int fail(const char *what, int code)
 {

@@ -18,8 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/opts.h"
 #include "common/util.h"
+#include "prog.h"
 
 #define LINGER_NS	UINT64_C(1000000000)
 #define DATAGRAMS_MAX	(1u << 24)	/* one bit each */
@@ -29,16 +29,13 @@ struct options {
 	bool help;
 };
 
-#define O(name, letter, arg, field, help) \
-	{ name, letter, OPT_STRING, arg, offsetof(struct options, field), help }
 static const struct opt table[] = {
 	O("to", 't', "ADDRESS", to, "IPv4 address of the echo"),
 	O("port", 'p', "PORT", port, "its port"),
 	O("rate", 'r', "N", rate, "datagrams a second (default 200)"),
-	{ "help", 'h', OPT_FLAG, NULL, offsetof(struct options, help), "show this" },
+	F("help", 'h', help, "show this"),
 	{ 0 },
 };
-#undef O
 
 struct state {
 	int fd;
@@ -47,13 +44,6 @@ struct state {
 };
 
 static uint8_t seen[DATAGRAMS_MAX / 8];
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
 
 static void send_one(struct state *s)
 {

@@ -21,8 +21,8 @@
 #include <time.h>
 
 #include "../unit/front.h"
-#include "common/opts.h"
 #include "common/util.h"
+#include "prog.h"
 #include "testframe.h"
 
 #define LOOK_US		50
@@ -41,8 +41,6 @@ struct options {
 	bool help;
 };
 
-#define O(name, letter, arg, field, help) \
-	{ name, letter, OPT_STRING, arg, offsetof(struct options, field), help }
 static const struct opt table[] = {
 	O("socket", 's', "PATH", socket, "the back end listens there"),
 	O("count", 'c', "FILE", count, "count what is received there"),
@@ -51,18 +49,9 @@ static const struct opt table[] = {
 	O("size", 0, "BYTES", size, "size of a frame, without FCS (default 64)"),
 	O("seconds", 't', "SECONDS", seconds, "how long to send (default 1)"),
 	O("cpu", 0, "N", cpu, "run on this CPU"),
-	{ "help", 'h', OPT_FLAG, NULL, offsetof(struct options, help), "show this" },
+	F("help", 'h', help, "show this"),
 	{ 0 },
 };
-#undef O
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
 
 static int fail(const char *what)
 {

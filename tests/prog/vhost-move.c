@@ -21,8 +21,8 @@
 #include <signal.h>
 
 #include "../unit/front.h"
-#include "common/opts.h"
 #include "common/util.h"
+#include "prog.h"
 #include "testframe.h"
 
 #define NUM		128u
@@ -46,10 +46,6 @@ struct options {
 	bool lazy, help;
 };
 
-#define O(name, letter, arg, field, help) \
-	{ name, letter, OPT_STRING, arg, offsetof(struct options, field), help }
-#define F(name, letter, field, help) \
-	{ name, letter, OPT_FLAG, NULL, offsetof(struct options, field), help }
 static const struct opt table[] = {
 	O("a", 'a', "PATH", a, "vhost-user socket where it begins"),
 	O("b", 'b', "PATH", b, "the other one"),
@@ -60,8 +56,6 @@ static const struct opt table[] = {
 	F("help", 'h', help, "show this"),
 	{ 0 },
 };
-#undef O
-#undef F
 
 /* The guest: its processor's state, and which memory it lives in. */
 static struct {
@@ -83,14 +77,6 @@ static struct {
 	uint64_t received, other, doubled, reordered, highest, foreign, missed, late, log_pages;
 	uint64_t last_ns, gap_ns, stop_ns;
 } result;
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
 
 static void fail(const char *what)
 {

@@ -24,9 +24,9 @@
 #include <unistd.h>
 #include <xdp/xsk.h>
 
-#include "common/opts.h"
 #include "common/parse.h"
 #include "common/util.h"
+#include "prog.h"
 #include "rx_load.skel.h"
 
 #define BATCH	64
@@ -39,8 +39,6 @@ struct options {
 	bool help;
 };
 
-#define O(name, letter, arg, field, help) \
-	{ name, letter, OPT_STRING, arg, offsetof(struct options, field), help }
 static const struct opt table[] = {
 	O("iface", 'i', "IFACE", iface, "device to receive on; no program may be attached"),
 	O("queues", 'q', "N", queues, "its RX queues (default 1)"),
@@ -48,7 +46,7 @@ static const struct opt table[] = {
 	O("ring", 'r', "N", ring, "entries of each socket's ring (default 256)"),
 	O("cpu", 'c', "N", cpu, "run on this CPU"),
 	O("seconds", 't', "N", seconds, "end after that time (default: by a signal)"),
-	{ "help", 'h', OPT_FLAG, NULL, offsetof(struct options, help), "show this" },
+	F("help", 'h', help, "show this"),
 	{ 0 },
 };
 
@@ -67,13 +65,6 @@ struct sock {
 
 static struct umem u[256];	/* zeroed: libxdp 1.3.1 does not set every field of a ring */
 static struct sock s[SOCKETS];
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
 
 static int fail(const char *what, int code)
 {
