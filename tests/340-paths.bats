@@ -121,10 +121,22 @@ arrived()
 	[ "$(jq .frames <<<"$output")" -eq 0 ]
 }
 
+# kinds_in_manual "USAGE, USAGE...": does vmqctl(8) have all the kinds of channel there are?
+kinds_in_manual()
+{
+	local page usage
+
+	page=$(MANWIDTH=200 LC_ALL=C groff -man -Tascii -P-bcou "$ROOT/user/man/vmqctl.8")
+	while read -r usage; do
+		grep -qF -- "$usage" <<<"$page" || { echo "no '$usage' in vmqctl.8" >&2; return 1; }
+	done <<<"${1//, /$'\n'}"
+}
+
 @test "M-4 M-5 guests get copies: there is no channel that shares receive memory" {
 	start_load --tags frame
 	run -2 ctl queue add q --mac $M1 --channel xsk:0
 	[[ $output == *"unknown kind of channel"* ]]
+	kinds_in_manual "${output##*there are: none, }"
 	add 1
 	start_recv vm1 g1 eth0 --seq --count 500 --timeout 20
 	send_frames --dst $M1 --count 500 --rate 10000
