@@ -207,13 +207,13 @@ static void test_resources(void)
 	}
 	is_int(rc, 0, "four queues within the frames of an RX queue");
 	queue_open(&q[4], 4, true);
-	fds = rig_fds();
+	fds = unit_fds();
 	free_before = rxq_frames_free(datapath_rxq(rig.dp, 1));
 	is_int(queue_rings(&q[4], RING, &err), -ENOBUFS, "R-8 the next one is refused");
 	ok(strstr(err.text, "2 RX queues x 128") && strstr(err.text, "64 of its 512"),
 	   "and told the product: %s", err.text);
 	free_after = rxq_frames_free(datapath_rxq(rig.dp, 1));
-	ok(free_before == free_after && rig_fds() == fds && !port_has_rings(q[4].port),
+	ok(free_before == free_after && unit_fds() == fds && !port_has_rings(q[4].port),
 	   "R-8 nothing half made");
 	ok(rig_send(0, 0, 50, OOB_NONE) && rig_wait(load_acquire(&q[0].guest.got) == 50),
 	   "R-8 the others go on");
@@ -221,7 +221,7 @@ static void test_resources(void)
 	free_before = rxq_frames_free(datapath_rxq(rig.dp, 0));
 	is_int(queue_rings(&q[4], RING / 2, &err), -ENOBUFS, "R-8 frames on one RX queue do not do");
 	rxq_release(datapath_rxq(rig.dp, 1), 1);
-	ok(rxq_frames_free(datapath_rxq(rig.dp, 0)) == free_before && rig_fds() == fds &&
+	ok(rxq_frames_free(datapath_rxq(rig.dp, 0)) == free_before && unit_fds() == fds &&
 	   rig_send(4, 0, 1, OOB_NONE) && rig.skel->bss->to_host[4] == 1,
 	   "R-8 what was made on it is undone");
 	is_int(queue_rings(&q[4], RING / 2, &err), 0, "a smaller ring fits");
@@ -418,7 +418,7 @@ static void test_reopen(void)
 
 	queue_up(&q, 0, RING);
 	port_rings_close(q.port, NULL);
-	fds = rig_fds();
+	fds = unit_fds();
 	for (i = 0; i < 50 && !rc; i++) {
 		rc = queue_rings(&q, RING, &err);
 		if (!rc && (!rig_send(0, i & 1, 5, OOB_NONE) ||
@@ -427,12 +427,12 @@ static void test_reopen(void)
 		port_rings_close(q.port, NULL);
 	}
 	ok(!rc, "rings close and reopen 50 times, working each time %s", rc ? err.text : "");
-	is_int(rig_fds(), fds, "no descriptor is left");
+	is_int(unit_fds(), fds, "no descriptor is left");
 	queue_close(&q);
 
 	datapath_close(rig.dp);
 	rig.dp = NULL;
-	fds = rig_fds();
+	fds = unit_fds();
 	for (i = 0; i < 10 && !rc; i++) {
 		rc = rig_datapath(RIG_RXQS, FRAMES, &err);
 		if (!rc)
@@ -440,7 +440,7 @@ static void test_reopen(void)
 	}
 	ok(!rc, "the data path closes and reopens 10 times: late releases are waited for %s",
 	   rc ? err.text : "");
-	is_int(rig_fds(), fds, "no descriptor is left");
+	is_int(unit_fds(), fds, "no descriptor is left");
 }
 
 /* Another program on RX queue 1. */
@@ -494,10 +494,10 @@ static void test_grow(void)
 
 	if (!ok(rig_wait(!intruder_open(&x)), "another program takes RX queue 1"))
 		return;
-	fds = rig_fds();
+	fds = unit_fds();
 	is_int(datapath_set_rxqs(rig.dp, 2, 2, &err), -EBUSY, "it is not ours then");
 	ok(strstr(err.text, "RX queue 1 of vmq0 is taken"), "%s", err.text);
-	ok(rig_fds() == fds && datapath_cfg(rig.dp)->rxqs == 1 && rig_send(0, 0, 10, OOB_NONE) &&
+	ok(unit_fds() == fds && datapath_cfg(rig.dp)->rxqs == 1 && rig_send(0, 0, 10, OOB_NONE) &&
 	   rig_wait(load_acquire(&q.guest.got) == 20), "nothing half made, and all works on");
 	intruder_close(&x);
 	is_int(datapath_set_rxqs(rig.dp, 2, 2, &err), 0, "more RX queues, live %s", err.text);

@@ -16,7 +16,6 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -162,18 +161,6 @@ static int rig_datapath(uint32_t rxqs, uint32_t rx_frames, struct vmq_err *err)
 	};
 
 	return datapath_open(&rig.dp, &cfg, err);
-}
-
-static int rig_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
 }
 
 static uint64_t rig_cpu_ns(void)

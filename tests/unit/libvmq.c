@@ -217,7 +217,7 @@ static void test_events(struct vmq *v)
 
 int main(void)
 {
-	int before = count_fds(), stop;
+	int before = unit_fds(), stop;
 	struct vmq *v;
 	char *event;
 
@@ -247,6 +247,6 @@ int main(void)
 	rmdir(rig.dir);
 	close(rig.pipe[0]);
 	close(rig.pipe[1]);
-	is_int(count_fds(), before, "no descriptor is left open");
+	is_int(unit_fds(), before, "no descriptor is left open");
 	return unit_done();
 }

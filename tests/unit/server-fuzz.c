@@ -11,9 +11,9 @@
 
 #define ROUNDS 20000
 
-static const char *const seeds[] = {	/* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
-	"{\"version\":1,\"id\":1,\"method\":\"echo\",\"params\":{\"name\":\"web1\",\"n\":3,"
-	"\"on\":false,\"macs\":[\"52:54:00:00:00:01\"],\"cpus\":[0,1],\"changes\":[{\"a\":1}]}}",
+static const char *const seeds[] = {	/* in brackets, or compilers miss a comma */
+	("{\"version\":1,\"id\":1,\"method\":\"echo\",\"params\":{\"name\":\"web1\",\"n\":3,"
+	"\"on\":false,\"macs\":[\"52:54:00:00:00:01\"],\"cpus\":[0,1],\"changes\":[{\"a\":1}]}}"),
 	"{\"version\":1,\"id\":2,\"method\":\"fail\",\"params\":{\"name\":\"x\"}}",
 	"{\"version\":1,\"id\":3,\"method\":\"who\"}",
 	"{\"version\":1,\"id\":4,\"method\":\"take\",\"params\":{}}",
@@ -164,7 +164,7 @@ static bool fuzz(int *answers, int *connections)
 int main(void)
 {
 	const char *seed = getenv("VMQ_FUZZ_SEED");
-	int before = count_fds(), answers = 0, connections = 0, fd;
+	int before = unit_fds(), answers = 0, connections = 0, fd;
 	json_t *r;
 
 	state = seed ? strtoull(seed, NULL, 0) | 1 : 0x9e3779b97f4a7c15ULL;
@@ -179,6 +179,6 @@ int main(void)
 	json_decref(r);
 	close(fd);
 	rig_stop();
-	is_int(count_fds(), before, "no descriptor is left open");
+	is_int(unit_fds(), before, "no descriptor is left open");
 	return unit_done();
 }

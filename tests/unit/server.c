@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * server.c - the control socket against good, bad and hostile clients
+ * server.c - the control socket: what is said through it, by good, bad and hostile clients
+ *
+ * How many they may be and who may say it is in server_peers.c.
  */
 #include <grp.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "control/socket.h"
 #include "server_rig.h"
@@ -267,7 +268,7 @@ static void test_fds(int fd)
 
 	r = rig_ask(fd, "{\"version\":1,\"id\":1,\"method\":\"who\"}");
 	json_decref(r);
-	before = count_fds();
+	before = unit_fds();
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
@@ -290,7 +291,7 @@ static void test_fds(int fd)
 	json_decref(r);
 	close(fds[0]);
 	close(fds[1]);
-	is_int(count_fds(), before, "none of them stays open");
+	is_int(unit_fds(), before, "none of them stays open");
 
 	rig_send(fd, give, strlen(give), NULL, 0);
 	r = rig_recv_fd(fd, &passed);
@@ -299,18 +300,10 @@ static void test_fds(int fd)
 	json_decref(r);
 	if (passed >= 0)
 		close(passed);
-	is_int(count_fds(), before, "the server keeps no copy");
+	is_int(unit_fds(), before, "the server keeps no copy");
 }
 
 /* ---- later answers ------------------------------------------------------ */
-
-static void send_later(int fd, int id)
-{
-	char text[64];
-	int n = snprintf(text, sizeof(text), "{\"version\":1,\"id\":%d,\"method\":\"later\"}", id);
-
-	rig_send(fd, text, (size_t)n, NULL, 0);
-}
 
 static void test_deferred(void)
 {
@@ -318,8 +311,8 @@ static void test_deferred(void)
 	json_t *r;
 
 	rig.n_held = rig.n_gone = 0;
-	send_later(fd, 1);
-	send_later(fd, 2);
+	rig_send_later(fd, 1);
+	rig_send_later(fd, 2);
 	rig_idle();
 	is_int(rig.n_held, 2, "requests wait with their handler");
 	request_reply(rig.held[1], json_object());
@@ -333,7 +326,7 @@ static void test_deferred(void)
 
 	rig.n_held = 0;
 	for (int i = 0; i < 40; i++)
-		send_later(fd, i);
+		rig_send_later(fd, i);
 	rig_idle();
 	is_int(rig.n_held, 16, "with 16 unanswered a client is not read");
 	for (int i = 0; i < rig.n_held; i++) {
@@ -348,7 +341,7 @@ static void test_deferred(void)
 	is_int(answered, 40, "all 40 are answered");
 
 	rig.n_held = 0;
-	send_later(fd, 1);
+	rig_send_later(fd, 1);
 	rig_idle();
 	close(fd);
 	rig_idle();
@@ -367,14 +360,6 @@ static void test_deferred(void)
 
 /* ---- monitors and slow readers ------------------------------------------ */
 
-static void announce(int i)
-{
-	json_t *event = json_pack("{s:s, s:i}", "event", "queue-state", "queue", i);
-
-	server_event(rig.server, event);
-	json_decref(event);
-}
-
 static void test_monitor(int other)
 {
 	const char *ask = "{\"version\":1,\"id\":1,\"method\":\"monitor\"}";
@@ -385,7 +370,7 @@ static void test_monitor(int other)
 	r = rig_ask(fd, ask);
 	ok(json_is_object(json_object_get(r, "result")), "monitor is answered");
 	json_decref(r);
-	announce(1);
+	rig_announce(1);
 	r = rig_recv(fd);
 	is_str(at(r, "event"), "queue-state", "an event reaches who called monitor");
 	is_str(at(r, "version"), "1", "with the version");
@@ -397,7 +382,7 @@ static void test_monitor(int other)
 
 	rig.n_gone = 0;
 	for (int i = 2; i < 200000 && dropped < 0; i++) {
-		announce(i);
+		rig_announce(i);
 		r = rig_recv(fd);
 		if (json_integer_value(json_object_get(r, "queue")) != i)
 			dropped = -2;
@@ -407,7 +392,7 @@ static void test_monitor(int other)
 			dropped = i;
 	}
 	ok(dropped > 1000, "a monitor that reads nothing is dropped, after %d events", dropped);
-	announce(7);
+	rig_announce(7);
 	r = rig_recv(fd);
 	is_str(at(r, "queue"), "7", "one that reads misses nothing");
 	json_decref(r);
@@ -435,93 +420,12 @@ static void test_slow_reader(int other)
 		free(text);
 	}
 	is_int(rig.calls - calls, 20, "when it reads it gets all it asked for");
-	send_later(fd, 1);
+	rig_send_later(fd, 1);
 	close(fd);
 	rig_idle();
 }
 
-/* ---- many and silent peers ---------------------------------------------- */
-
-/* A child with @n silent connections; *@hold ends it when closed. */
-static pid_t fork_silent(int n, int *hold)
-{
-	int go[2], ready[2];
-	char c;
-	pid_t pid;
-
-	if (pipe2(go, O_CLOEXEC) || pipe2(ready, O_CLOEXEC))
-		return -1;
-	pid = fork();
-	if (!pid) {
-		struct rlimit lim;
-
-		close(go[1]);
-		getrlimit(RLIMIT_NOFILE, &lim);
-		lim.rlim_cur = lim.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &lim);
-		for (int i = 0; i < n; i++)
-			if (rig_connect() < 0)
-				_exit(1);
-		if (write(ready[1], "r", 1) != 1)
-			_exit(1);
-		_exit(read(go[0], &c, 1) != 0);
-	}
-	close(go[0]);
-	close(ready[1]);
-	*hold = go[1];
-	if (!rig_until_readable(ready[0]) || read(ready[0], &c, 1) != 1)
-		diag("the child could not make its connections");
-	close(ready[0]);
-	return pid;
-}
-
-static bool alive(int fd)
-{
-	json_t *r = rig_ask(fd, "{\"version\":1,\"id\":9,\"method\":\"who\"}");
-	bool good = !strcmp(at(r, "id"), "9");
-
-	json_decref(r);
-	return good;
-}
-
-static void test_thousand(void)
-{
-	int owner = rig_connect(), monitor = rig_connect(), waiting = rig_connect();
-	int early = rig_connect(), late, hold;
-	json_t *r;
-	pid_t pid;
-
-	rig.n_held = 0;
-	json_decref(rig_ask(owner, "{\"version\":1,\"id\":1,\"method\":\"change\","
-				   "\"params\":{\"name\":\"q\"}}"));
-	json_decref(rig_ask(monitor, "{\"version\":1,\"id\":1,\"method\":\"monitor\"}"));
-	send_later(waiting, 5);
-	rig_idle();
-
-	pid = fork_silent(1000, &hold);
-	rig_idle();
-	late = rig_connect();
-	ok(alive(late), "1,000 connections that say nothing keep nobody out");
-	ok(recv(early, &(char){ 0 }, 1, MSG_DONTWAIT) == 0, "the longest silent one made room");
-	ok(alive(owner), "not one that has changed something");
-	announce(3);
-	r = rig_recv(monitor);
-	is_str(at(r, "queue"), "3", "not a monitor");
-	json_decref(r);
-	request_reply(rig.held[0], json_object());
-	r = rig_recv(waiting);
-	is_str(at(r, "id"), "5", "not one that waits for an answer");
-	json_decref(r);
-	close(hold);
-	is_int(rig_until_exit(pid), 0, "they leave");
-	rig_idle();
-	close(owner);
-	close(monitor);
-	close(waiting);
-	close(early);
-	close(late);
-	rig_idle();
-}
+/* ---- requests in a memfd ------------------------------------------------- */
 
 /* A request of @text in a memfd, said to have @len bytes. */
 static json_t *ask_memfd(int fd, const char *text, long long len)
@@ -563,7 +467,7 @@ static void test_memfd(void)
 	json_t *r;
 
 	json_decref(rig_ask(fd, who));
-	before = count_fds();
+	before = unit_fds();
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		r = ask_memfd(fd, tests[i].text, tests[i].len);
 		ok(!strcmp(at(r, "id"), tests[i].id) && !strcmp(at(r, "error.code"), tests[i].code),
@@ -591,192 +495,9 @@ static void test_memfd(void)
 	close(p[0]);
 	close(p[1]);
 	rig_idle();
-	is_int(count_fds(), before, "no descriptor is left behind");
+	is_int(unit_fds(), before, "no descriptor is left behind");
 	close(fd);
 	rig_idle();
-}
-
-static void test_unread_is_not_silent(void)
-{
-	const char *who = "{\"version\":1,\"id\":1,\"method\":\"who\"}";
-	int fds[CLIENTS_MAX], late, answered = 0;
-
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		fds[i] = rig_connect();
-	rig_idle();
-	/* More requests than one turn reads are there when the newcomer is let in. */
-	late = rig_connect();
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		rig_send(fds[i], who, strlen(who), NULL, 0);
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		json_t *r = rig_recv(fds[i]);
-
-		answered += !strcmp(at(r, "id"), "1");
-		json_decref(r);
-	}
-	is_int(answered, CLIENTS_MAX, "who has sent a request is answered, not closed");
-	close(late);
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		close(fds[i]);
-	rig_idle();
-}
-
-static void test_full(void)
-{
-	int fds[CLIENTS_MAX], root[CLIENTS_ROOT], late;
-	json_t *r;
-
-	if (chmod(rig.path, 0666) || chmod(rig.dir, 0755) || seteuid(1000))
-		diag("cannot be another user: %s", strerror(errno));
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		fds[i] = rig_connect();
-		json_decref(rig_ask(fds[i], "{\"version\":1,\"id\":1,\"method\":\"monitor\"}"));
-	}
-	late = rig_connect();
-	r = rig_recv(late);
-	is_str(at(r, "error.code"), "EAGAIN", "with %d monitors of users the next is told: %s",
-	       CLIENTS_MAX, at(r, "error.message"));
-	json_decref(r);
-	close(late);
-	if (seteuid(0))
-		diag("cannot be root again");
-	if (chmod(rig.path, 0660))
-		diag("cannot close the socket again");
-	for (int i = 0; i < CLIENTS_ROOT; i++) {
-		root[i] = rig_connect();
-		json_decref(rig_ask(root[i], "{\"version\":1,\"id\":1,\"method\":\"monitor\"}"));
-	}
-	ok(alive(root[0]) && alive(root[CLIENTS_ROOT - 1]), "root still gets in");
-	late = rig_connect();
-	r = rig_recv(late);
-	is_str(at(r, "error.code"), "EAGAIN", "%d times", CLIENTS_ROOT);
-	json_decref(r);
-	ok(alive(fds[0]), "and no monitor is closed");
-	close(late);
-	for (int i = 0; i < CLIENTS_ROOT; i++)
-		close(root[i]);
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		close(fds[i]);
-	rig_idle();
-	late = rig_connect();
-	ok(alive(late), "when they have left there is room");
-	close(late);
-	rig_idle();
-}
-
-/* Descriptors run out: peers are turned away, the loop does not spin. */
-static void test_no_fds(void)
-{
-	struct pollfd p = { .fd = server_fd(rig.server), .events = POLLIN };
-	int keep = rig_connect(), hold, turns = 0;
-	struct rlimit old, low;
-	pid_t pid;
-
-	json_decref(rig_ask(keep, "{\"version\":1,\"id\":1,\"method\":\"monitor\"}"));
-	getrlimit(RLIMIT_NOFILE, &old);
-	pid = fork_silent(0, &hold);
-	low = old;
-	low.rlim_cur = (rlim_t)dup(0);	/* the next descriptor is beyond the limit */
-	close((int)low.rlim_cur);
-	setrlimit(RLIMIT_NOFILE, &low);
-	close(hold);
-	rig_until_exit(pid);
-
-	pid = fork();
-	if (!pid) {
-		struct rlimit lim = old;
-		int fd;
-
-		setrlimit(RLIMIT_NOFILE, &lim);
-		fd = rig_connect();
-		/* closed, or told */
-		_exit(fd >= 0 && recv(fd, &(char){ 0 }, 1, 0) >= 0 ? 0 : 1);
-	}
-	is_int(rig_until_exit(pid), 0, "without a descriptor left a peer is turned away");
-	while (poll(&p, 1, 0) > 0 && turns < 100) {
-		server_dispatch(rig.server);
-		turns++;
-	}
-	ok(turns < 100, "and the server comes to rest");
-	setrlimit(RLIMIT_NOFILE, &old);
-	ok(alive(keep), "others go on");
-	close(keep);
-	rig_idle();
-}
-
-/* ---- who may what ------------------------------------------------------- */
-
-/* Runs the peer's part as uid 65534. Return: what *@part returned. */
-static int as_nobody(gid_t gid, gid_t also, int (*part)(void))
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		if (setgroups(also ? 1 : 0, &also) || setgid(gid) || setuid(65534))
-			_exit(99);
-		_exit(part());
-	}
-	return rig_until_exit(pid);
-}
-
-static int child_ask(int fd, const char *text)
-{
-	char buf[4096] = "";
-
-	if (send(fd, text, strlen(text), 0) < 0 || recv(fd, buf, sizeof(buf) - 1, 0) <= 0)
-		return 90;
-	return strstr(buf, "EACCES") ? 1 : strstr(buf, "\"result\"") ? 0 : 91;
-}
-
-static int part_connect(void)
-{
-	int fd = rig_connect();
-
-	return fd == -EACCES ? 1 : fd < 0 ? 2 : 0;
-}
-
-static int part_read(void)
-{
-	return child_ask(rig_connect(), "{\"version\":1,\"id\":1,\"method\":\"who\"}");
-}
-
-static int part_change(void)
-{
-	return child_ask(rig_connect(), "{\"version\":1,\"id\":1,\"method\":\"change\","
-					"\"params\":{\"name\":\"q\"}}");
-}
-
-static int part_memfd(void)
-{
-	static const char text[] = "{\"version\":1,\"id\":1,\"memfd\":2}";
-	int fd = rig_connect(), m = memfd_create("request", MFD_CLOEXEC);
-	char buf[4096] = "";
-
-	if (write(m, "{}", 2) != 2 || rig_send(fd, text, strlen(text), &m, 1) < 0 ||
-	    recv(fd, buf, sizeof(buf) - 1, 0) <= 0)
-		return 90;
-	return strstr(buf, "EACCES") ? 1 : 0;
-}
-
-static void test_permissions(void)
-{
-	if (geteuid()) {
-		skip("not root", "peers with other uids");
-		return;
-	}
-	is_int(as_nobody(65534, 0, part_connect), 1, "R-19 a stranger cannot connect");
-	if (chmod(rig.path, 0666) || chown(rig.path, 0, 65533))
-		return;
-	is_int(as_nobody(65534, 0, part_read), 0, "with mode 0666 it can, and read");
-	is_int(as_nobody(65534, 0, part_change), 1, "R-19 but change nothing");
-	is_int(as_nobody(65534, 0, part_memfd), 1, "nor have a memfd read");
-	if (chmod(rig.path, 0660))
-		return;
-	is_int(as_nobody(65533, 0, part_change), 0, "the socket's group may change things");
-	is_int(as_nobody(65534, 65533, part_change), 0, "so may its supplementary members");
-	if (chown(rig.path, 0, 0))
-		return;
-	is_int(as_nobody(65533, 0, part_connect), 1, "who is in it no longer may not");
 }
 
 /* ---- the end ------------------------------------------------------------ */
@@ -788,7 +509,7 @@ static void test_close(void)
 
 	rig_idle();	/* those before us are gone */
 	rig.n_held = rig.n_gone = 0;
-	send_later(fd, 1);
+	rig_send_later(fd, 1);
 	rig_idle();
 	server_close(rig.server);
 	rig.server = NULL;
@@ -802,7 +523,7 @@ static void test_close(void)
 
 int main(void)
 {
-	int fd, before = count_fds();
+	int fd, before = unit_fds();
 
 	rig_start();
 	test_open();
@@ -816,17 +537,12 @@ int main(void)
 	test_deferred();
 	test_monitor(fd);
 	test_slow_reader(fd);
-	ok(alive(fd), "the first client is served as on the first day");
+	ok(rig_alive(fd), "the first client is served as on the first day");
 	close(fd);
 	rig_idle();
-	test_thousand();
 	test_memfd();
-	test_unread_is_not_silent();
-	test_full();
-	test_no_fds();
-	test_permissions();
 	test_close();
 	rig_stop();
-	is_int(count_fds(), before, "no descriptor is left open");
+	is_int(unit_fds(), before, "no descriptor is left open");
 	return unit_done();
 }

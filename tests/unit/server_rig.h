@@ -9,7 +9,6 @@
 #ifndef SERVER_RIG_H
 #define SERVER_RIG_H
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -211,18 +210,6 @@ static inline int rig_until_exit(pid_t pid)
 	return -1;
 }
 
-static inline int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
-}
-
 /* ---- raw clients -------------------------------------------------------- */
 
 static inline int rig_connect(void)
@@ -314,6 +301,34 @@ static inline const char *at(json_t *root, const char *path)
 	else if (root)
 		snprintf(out, sizeof(text[0]), "(other)");
 	return out;
+}
+
+/* A request that waits with its handler. */
+static inline void rig_send_later(int fd, int id)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "{\"version\":1,\"id\":%d,\"method\":\"later\"}", id);
+
+	rig_send(fd, text, (size_t)n, NULL, 0);
+}
+
+/* An event to those who called monitor. */
+static inline void rig_announce(int i)
+{
+	json_t *event = json_pack("{s:s, s:i}", "event", "queue-state", "queue", i);
+
+	server_event(rig.server, event);
+	json_decref(event);
+}
+
+/* Is the client on @fd answered? */
+static inline bool rig_alive(int fd)
+{
+	json_t *r = rig_ask(fd, "{\"version\":1,\"id\":9,\"method\":\"who\"}");
+	bool good = !strcmp(at(r, "id"), "9");
+
+	json_decref(r);
+	return good;
 }
 
 #endif /* SERVER_RIG_H */

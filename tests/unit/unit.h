@@ -21,6 +21,7 @@
 #ifndef VMQ_UNIT_H
 #define VMQ_UNIT_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -144,6 +145,19 @@ void diag(const char *fmt, ...)
 		     want_ ? want_ : "(null)");					\
 	good_;									\
 })
+
+/* How many descriptors are open, one more than without the call. */
+static inline int unit_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
 
 /* Last: prints the plan. Return: exit status for main(). */
 static inline int unit_done(void)
