@@ -18,22 +18,13 @@ setup()
 	start_load --tags frame
 }
 
-# add_vm NAME MAC ADDRESS [OPTION...]: namespace, TAP, queue, address
-add_vm()
-{
-	local name=$1 mac=$2 address=$3
-	shift 3
-	make_vm "$name" "$mac" "$@"
-	[ -z "$address" ] || in_ns "$name" ip addr add "$address" dev eth0
-}
-
 pings()
 {
 	in_ns "$1" ping -q -c 3 -i 0.05 -W 2 "$2"
 }
 
 @test "an untagged VM is reached through its own queue (F-4, P-8)" {
-	add_vm vm1 $M1 192.0.2.11/24
+	make_vm vm1 $M1 192.0.2.11/24
 	pings wire 192.0.2.11
 	pings vm1 192.0.2.254
 	wait_until 5 stat_reaches vm1 delivered 6
@@ -42,7 +33,7 @@ pings()
 }
 
 @test "frames of a VLAN reach the queue of that VLAN only, without their tag (F-5, F-9, M-6)" {
-	add_vm vm1 $M1 "" --vlan 100
+	make_vm vm1 $M1 --vlan 100
 	start_recv vm1 vm1 eth0 --count 10 --timeout 5
 	send_frames --dst $M1 --vlan 100 --count 10
 	finish_recv vm1
@@ -58,7 +49,7 @@ pings()
 }
 
 @test "--vlan any is a trunk: tags stay in the frame (F-6)" {
-	add_vm vm1 $M1 "" --vlan any
+	make_vm vm1 $M1 --vlan any
 	start_recv vm1 vm1 eth0 --count 10 --timeout 5
 	send_frames --dst $M1 --vlan 7 --count 10
 	finish_recv vm1
@@ -66,7 +57,7 @@ pings()
 }
 
 @test "what a VM sends on an access VLAN leaves with the tag" {
-	add_vm vm1 $M1 "" --vlan 100
+	make_vm vm1 $M1 --vlan 100
 	start_recv wire wire wire0 --count 5 --timeout 5
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M1 --dst "$WIRE_MAC" --count 5
 	finish_recv wire
@@ -74,9 +65,9 @@ pings()
 }
 
 @test "broadcast reaches every VM of its VLAN and no other (F-26)" {
-	add_vm vm1 $M1 "" --vlan 100
-	add_vm vm2 $M2 "" --vlan 100
-	add_vm vm3 $M3 ""
+	make_vm vm1 $M1 --vlan 100
+	make_vm vm2 $M2 --vlan 100
+	make_vm vm3 $M3
 	start_recv vm1 vm1 eth0 --count 5 --timeout 5
 	start_recv vm2 vm2 eth0 --count 5 --timeout 5
 	start_recv vm3 vm3 eth0 --count 3 --timeout 5
@@ -90,8 +81,8 @@ pings()
 }
 
 @test "what is for the link itself reaches no VM, and none sends it unless trusted" {
-	add_vm vm1 $M1 ""
-	add_vm vm2 $M2 "" --vlan any
+	make_vm vm1 $M1
+	make_vm vm2 $M2 --vlan any
 	start_recv vm2 vm2 eth0 --timeout 10 --idle 300
 	start_recv wire wire wire0 --count 3 --timeout 10
 	send_frames --dst 01:80:c2:00:00:00,01:80:c2:00:00:0e,01:80:c2:00:00:10 --count 30
@@ -110,9 +101,9 @@ link_local_is()
 }
 
 @test "VM to VM: same VLAN yes, across VLANs no" {
-	add_vm vm1 $M1 10.0.0.1/24 --vlan 100
-	add_vm vm2 $M2 10.0.0.2/24 --vlan 100
-	add_vm vm3 $M3 10.0.0.3/24
+	make_vm vm1 $M1 10.0.0.1/24 --vlan 100
+	make_vm vm2 $M2 10.0.0.2/24 --vlan 100
+	make_vm vm3 $M3 10.0.0.3/24
 	pings vm1 10.0.0.2
 	run ! in_ns vm1 ping -q -c 2 -i 0.05 -W 1 10.0.0.3
 	wait_until 5 stat_reaches vm1 tx_local 3
@@ -125,7 +116,7 @@ spoofed_is()
 }
 
 @test "a forged source address is dropped; --trust lets it pass" {
-	add_vm vm1 $M1 ""
+	make_vm vm1 $M1
 	start_recv wire wire wire0 --timeout 1
 	in_ns vm1 "$PROG/frame-send" --iface eth0 --src $M2 --dst "$WIRE_MAC" --count 5
 	finish_recv wire
@@ -156,14 +147,14 @@ sent_something()
 
 @test "the host's own address answers throughout (F-2, F-25)" {
 	pings wire 192.0.2.1
-	add_vm vm1 $M1 192.0.2.11/24
+	make_vm vm1 $M1 192.0.2.11/24
 	pings wire 192.0.2.1
 	ctl queue del vm1
 	pings wire 192.0.2.1
 }
 
 @test "a VM without a queue of its own works on queue 0 (L-3, O-5)" {
-	add_vm vm1 $M1 192.0.2.11/24 --weight 0
+	make_vm vm1 $M1 192.0.2.11/24 --weight 0
 	[ "$(queue_state vm1)" = paused ]
 	pings wire 192.0.2.11
 	[ "$(stat_of vm1 matched)" -eq 0 ]
@@ -171,7 +162,7 @@ sent_something()
 }
 
 @test "order within a queue is kept (P-3)" {
-	add_vm vm1 $M1 "" --ring 2048
+	make_vm vm1 $M1 --ring 2048
 	start_recv vm1 vm1 eth0 --count 2000 --timeout 20 --seq
 	send_frames --dst $M1 --count 2000 --rate $((10000 / SLOW))
 	finish_recv vm1
@@ -179,7 +170,7 @@ sent_something()
 }
 
 @test "show, queue list and stats are JSON with a version (R-15, O-1, O-2)" {
-	add_vm vm1 $M1 ""
+	make_vm vm1 $M1
 	for what in show "queue list" stats "filter list" "queue show vm1"; do
 		# shellcheck disable=SC2086
 		ctl $what -j | jq -e '.version == 1'

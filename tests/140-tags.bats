@@ -39,14 +39,6 @@ send_tagged()
 	in_ns lan100 "$PROG/frame-send" --iface lan0 "$@"
 }
 
-# add_vm NAME MAC VLAN [OPTION...]: its TAP is NAME's eth0
-add_vm()
-{
-	local name=$1 mac=$2 vlan=$3
-	shift 3
-	make_vm "$name" "$mac" --vlan "$vlan" "$@"
-}
-
 # listen NAME...: what each sees from now on
 listen()
 {
@@ -109,9 +101,9 @@ settled()
 # No VM of VLAN 200 exists, so nobody but the trunk sees that VLAN.
 check_mixture()
 {
-	add_vm tagged $M1 100
-	add_vm plain $M1 untagged
-	add_vm trunk $M2 any
+	make_vm tagged $M1 --vlan 100
+	make_vm plain $M1 --vlan untagged
+	make_vm trunk $M2 --vlan any
 	listen tagged plain trunk
 	send_mixture
 	wait_until 5 settled 5 4 11 5 4 11 || { ctl stats >&2; false; }
@@ -158,7 +150,7 @@ has_kfunc()
 		run -1 --separate-stderr ctl queue add a --mac $M1 --vlan $vlan
 		[[ $stderr == *"--tags frame"* ]]
 	done
-	add_vm trunk $M2 any
+	make_vm trunk $M2 --vlan any
 	listen trunk
 	send_frames --dst $M2 --count 3
 	send_frames --dst $M2 --vlan 100 --count 2
@@ -182,9 +174,9 @@ has_kfunc()
 	for where in on off; do
 		in_ns wire ethtool -K wire0 txvlan $where
 		start_load --tags $tags
-		add_vm tagged $M1 100 --weight 0
-		add_vm plain $M1 untagged --weight 0
-		add_vm trunk $M2 any --weight 0
+		make_vm tagged $M1 --vlan 100 --weight 0
+		make_vm plain $M1 --vlan untagged --weight 0
+		make_vm trunk $M2 --vlan any --weight 0
 		listen tagged plain trunk
 		send_mixture
 		wait_until 5 settled 0 0 0 10 8 22
@@ -224,9 +216,9 @@ check_nestings()
 {
 	local tags to sees n=0 mac="52540000 0001 0200 000000fe"
 	# M1 is three ports': the trunk takes what is nobody else's.
-	add_vm tagged $M1 100
-	add_vm plain $M1 untagged
-	add_vm trunk $M1 any
+	make_vm tagged $M1 --vlan 100
+	make_vm plain $M1 --vlan untagged
+	make_vm trunk $M1 --vlan any
 	listen tagged plain trunk
 	: >"$BATS_TEST_TMPDIR/expected"
 	while IFS=$'\t' read -r tags to sees; do
@@ -267,9 +259,9 @@ check_nestings()
 check_nestings_switched()
 {
 	local tags to sees mac="52540000 0001 0200 000000fe"
-	add_vm tagged $M1 100 --weight 0
-	add_vm plain $M1 untagged --weight 0
-	add_vm trunk $M1 any --weight 0
+	make_vm tagged $M1 --vlan 100 --weight 0
+	make_vm plain $M1 --vlan untagged --weight 0
+	make_vm trunk $M1 --vlan any --weight 0
 	while IFS=$'\t' read -r tags to sees; do
 		before=$(stat_of "$to" switch_delivered)
 		send_frames --hex "$mac $tags 564d5154 00000000 0000000000000001 $(printf '00%.0s' {1..30})"
@@ -281,9 +273,9 @@ check_nestings_switched()
 	has_kfunc || skip "needs Linux 6.8, for the VLAN-tag kfunc"
 	beside
 	start_load --tags auto
-	add_vm tagged $M1 100
-	add_vm plain $M1 untagged
-	add_vm trunk $M2 any
+	make_vm tagged $M1 --vlan 100
+	make_vm plain $M1 --vlan untagged
+	make_vm trunk $M2 --vlan any
 	listen tagged plain trunk
 	send_tagged --dst $M1,$M2 --vlan 7 --count 4
 	send_tagged --dst $M1,$M2 --vlan 7 --inner 9 --count 4
@@ -296,8 +288,8 @@ check_nestings_switched()
 
 @test "frames cut short within their tags go to the host and are counted" {
 	start_load --tags frame
-	add_vm tagged $M1 100
-	add_vm trunk $M2 any
+	make_vm tagged $M1 --vlan 100
+	make_vm trunk $M2 --vlan any
 	n=0
 	for mac in 525400000001 525400000002; do
 		for rest in 8100 810000 81000064 8100006488 88a8 88a800 \
@@ -331,8 +323,8 @@ malformed_is()
 	has_kfunc || skip "needs Linux 6.8, for the VLAN-tag kfunc"
 	beside
 	start_load --tags auto
-	add_vm tagged $M1 100
-	add_vm plain $M2 untagged
+	make_vm tagged $M1 --vlan 100
+	make_vm plain $M2 --vlan untagged
 	start_recv lan lan100 lan0 --timeout 20 --print
 	start_recv wire wire wire0 --timeout 20 --print
 	listen tagged plain

@@ -16,15 +16,6 @@ setup()
 	make_wire 2
 }
 
-add_vm()
-{
-	local name=$1 mac=$2
-	shift 2
-	make_guest "$name"
-	ctl "${ctl_args[@]}" queue add "$name" --mac "$mac" --channel "tap:eth0,netns=$name" "$@"
-	quiet eth0 "$name"
-}
-
 # watch_events: `vmqctl monitor -j` into $EVENTS
 watch_events()
 {
@@ -79,8 +70,7 @@ event()
 	ip link set $IFACE name other0
 	wait_until 5 event name other0
 	IFACE=other0
-	ctl_args=()
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	start_recv vm1 vm1 eth0 --count 5 --timeout 5
 	send_frames --dst $M1 --count 5
 	finish_recv vm1
@@ -92,8 +82,7 @@ event()
 
 @test "MTU: smaller follows, larger than a chunk is warned of" {
 	start_load --tags frame
-	ctl_args=()
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	ip link set $IFACE mtu 1000
 	wait_until 5 mtu_is 1000
 	# What is longer than the device takes is refused, not cut.
@@ -120,8 +109,7 @@ stat_is()
 	ip -n wire link set wire0 mtu 3000
 	start_load --tags frame
 	[ "$(ctl show -j | jq .adapter.chunk)" -eq 4096 ]
-	ctl_args=()
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	[ "$(ip -n vm1 -j link show eth0 | jq '.[0].mtu')" -eq 3000 ]
 	start_recv vm1 vm1 eth0 --count 5 --timeout 5 --seq
 	send_frames --dst $M1 --size 3014 --count 5
@@ -136,8 +124,7 @@ stat_is()
 	ip -n wire link set wire0 mtu 9000
 	start_load --tags frame
 	grep -q "MTU 9000.*lower the MTU to 3818" "$LOAD_LOG"
-	ctl_args=()
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	[ "$(ip -n vm1 -j link show eth0 | jq '.[0].mtu')" -eq 3822 ]
 	send_frames --dst $M1 --size 9014 --count 3
 	send_frames --dst $M1 --size 3841 --count 4
@@ -152,9 +139,7 @@ stat_is()
 	ip addr add 192.0.2.1/24 dev $IFACE
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0
 	start_load --tags frame
-	ctl_args=()
-	add_vm vm1 $M1 --weight 0
-	in_ns vm1 ip addr add 192.0.2.11/24 dev eth0
+	make_vm vm1 $M1 192.0.2.11/24 --weight 0
 	in_ns vm1 iperf3 -s -1 -B 192.0.2.11 >/dev/null 2>&1 </dev/null 3>&- &
 	remember $! server
 	wait_until 5 listens vm1
@@ -179,8 +164,7 @@ listens()
 	IFACE=$long
 	start_load --tags frame
 	[ -e /sys/fs/bpf/vmq/abcdefghij:1234/filters ]
-	ctl_args=()
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	start_recv vm1 vm1 eth0 --count 5 --timeout 5
 	send_frames --dst $M1 --count 5
 	finish_recv vm1
@@ -190,7 +174,7 @@ listens()
 	IFACE=longer-than-15-letters
 	start_load --tags frame
 	[ "$(ctl show -j | jq -r .adapter.interface)" = $long ]
-	add_vm vm1 $M1
+	make_vm vm1 $M1
 	start_recv vm1 vm1 eth0 --count 5 --timeout 5
 	send_frames --dst $M1 --count 5
 	finish_recv vm1
@@ -221,11 +205,9 @@ listens()
 	# With two of them -i is needed, and says so.
 	run -2 --separate-stderr ctl show
 	[[ $stderr == *"second"* && $stderr == *"vmq0"* && $stderr == *"-i"* ]]
-	ctl_args=(-i vmq0)
-	add_vm vm1 $M1
-	ctl_args=(-i second)
+	SERVICE=vmq0 make_vm vm1 $M1
 	# The same address is another's on another interface.
-	add_vm vm2 $M1
+	SERVICE=second make_vm vm2 $M1
 	start_recv vm1 vm1 eth0 --count 3 --timeout 10
 	start_recv vm2 vm2 eth0 --count 4 --timeout 10
 	send_frames --dst $M1 --count 3

@@ -110,14 +110,17 @@ make_guest()
 	ip -n "$1" link set lo up
 }
 
-# make_vm NAME MAC [OPTION...]: namespace, queue (with options of `queue add`), TAP eth0
+# make_vm NAME MAC [ADDRESS/LEN] [OPTION...]: namespace, queue (with options of `queue
+# add`), TAP eth0 (with the address)
 make_vm()
 {
-	local name=$1 mac=$2
+	local name=$1 mac=$2 address=
 	shift 2
+	[[ ${1:--} == -* ]] || { address=$1; shift; }
 	make_guest "$name"
 	ctl queue add "$name" --mac "$mac" --channel "tap:eth0,netns=$name" "$@"
 	quiet eth0 "$name"
+	[ -z "$address" ] || in_ns "$name" ip addr add "$address" dev eth0
 }
 
 # in_ns NAME CMD...
@@ -242,10 +245,10 @@ stop_load()
 	return $rc
 }
 
-# ctl ARG...: vmqctl
+# ctl ARG...: vmqctl, of $SERVICE where there are several
 ctl()
 {
-	"$VMQ_BUILD/vmqctl" "$@"
+	"$VMQ_BUILD/vmqctl" ${SERVICE:+-i "$SERVICE"} "$@"
 }
 
 # requests METHOD-AND-JSON...: on one connection, none waits for the one before; what
