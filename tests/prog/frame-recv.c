@@ -269,17 +269,13 @@ int main(int argc, char **argv)
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct options o = { 0 };
 	uint8_t dst[6];
-	int fd;
+	int fd, rc;
 
-	if (opts_parse(table, &o, &argc, argv, &err) < 0 || argc > 1 || (!o.iface && !o.help)) {
-		fprintf(stderr, "frame-recv: %s\n",
-			err.text[0] ? err.text : "--iface is needed; see --help");
-		return 2;
-	}
-	if (o.help) {
-		opts_help(table, stdout);
-		return 0;
-	}
+	opts_parse(table, &o, &argc, argv, &err);
+	rc = prog_status("frame-recv", table, argc, &err, o.help,
+			 o.iface ? NULL : "--iface is needed");
+	if (rc >= 0)
+		return rc;
 	count = test_number(o.count, "--count", 1, UINT64_MAX, 0);
 	idle = test_number(o.idle, "--idle", 1, 3600000, 0) * 1000000;
 	deadline = now_ns() + test_number(o.timeout, "--timeout", 1, 3600, 10) * 1000000000;

@@ -144,17 +144,13 @@ int main(int argc, char **argv)
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct options o = { 0 };
 	struct iovec iov[BATCH];
-	int fd;
+	int fd, rc;
 
-	if (opts_parse(table, &o, &argc, argv, &err) < 0 || argc > 1 || (!o.iface && !o.help)) {
-		fprintf(stderr, "frame-send: %s\n",
-			err.text[0] ? err.text : "--iface is needed; see --help");
-		return 2;
-	}
-	if (o.help) {
-		opts_help(table, stdout);
-		return 0;
-	}
+	opts_parse(table, &o, &argc, argv, &err);
+	rc = prog_status("frame-send", table, argc, &err, o.help,
+			 o.iface ? NULL : "--iface is needed");
+	if (rc >= 0)
+		return rc;
 	if (o.src)
 		test_mac(o.src, spec.src);
 	n_dst = test_macs(o.dst ? o.dst : "ff:ff:ff:ff:ff:ff", dst);

@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 	struct options o = { 0 };
 	struct xdp_md ctx = { 0 };
 	double seconds;
-	int rc = 0;
+	int rc;
 	unsigned off, n_dst, flows;
 
 	LIBBPF_OPTS(bpf_test_run_opts, run,
@@ -96,15 +96,11 @@ int main(int argc, char **argv)
 		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx),
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
 
-	if (opts_parse(table, &o, &argc, argv, &err) < 0 || argc > 1 || (!o.iface && !o.help)) {
-		fprintf(stderr, "live-gen: %s\n",
-			err.text[0] ? err.text : "--iface is needed; see --help");
-		return 2;
-	}
-	if (o.help) {
-		opts_help(table, stdout);
-		return 0;
-	}
+	opts_parse(table, &o, &argc, argv, &err);
+	rc = prog_status("live-gen", table, argc, &err, o.help,
+			 o.iface ? NULL : "--iface is needed");
+	if (rc >= 0)
+		return rc;
 	if (o.src)
 		test_mac(o.src, spec.src);
 	n_dst = test_macs(o.dst ? o.dst : "ff:ff:ff:ff:ff:ff", dst);

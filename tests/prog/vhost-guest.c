@@ -228,15 +228,11 @@ int main(int argc, char **argv)
 	uint64_t start;
 	int rc;
 
-	if (opts_parse(table, &o, &argc, argv, &err) < 0 || argc > 1 || (!o.socket && !o.help)) {
-		fprintf(stderr, "vhost-guest: %s\n",
-			err.text[0] ? err.text : "--socket is needed; see --help");
-		return 2;
-	}
-	if (o.help) {
-		opts_help(table, stdout);
-		return 0;
-	}
+	opts_parse(table, &o, &argc, argv, &err);
+	rc = prog_status("vhost-guest", table, argc, &err, o.help,
+			 o.socket ? NULL : "--socket is needed");
+	if (rc >= 0)
+		return rc;
 	if (o.cpu) {
 		cpu_set_t set;
 

@@ -363,16 +363,13 @@ int main(int argc, char **argv)
 	struct vmq_err err = VMQ_ERR_INIT;
 	uint64_t moves, every, next;
 	uint64_t made = 0;
+	int rc;
 
-	if (opts_parse(table, &o, &argc, argv, &err) < 0 || argc > 1 || (!o.help && (!o.a || !o.b))) {
-		fprintf(stderr, "vhost-move: %s\n",
-			err.text[0] ? err.text : "--a and --b are needed; see --help");
-		return 2;
-	}
-	if (o.help) {
-		opts_help(table, stdout);
-		return 0;
-	}
+	opts_parse(table, &o, &argc, argv, &err);
+	rc = prog_status("vhost-move", table, argc, &err, o.help,
+			 o.a && o.b ? NULL : "--a and --b are needed");
+	if (rc >= 0)
+		return rc;
 	moves = test_number(o.moves, "number of moves", 0, 100000, 1);
 	every = test_number(o.every, "time between moves", 0, 100000, 100) * UINT64_C(1000000);
 	test_mac(o.mac, vm.mac);
