@@ -38,6 +38,8 @@ json_t *ctl_call(struct ctl *c, const char *method, json_t *params)
 	if (params)
 		text = json_dumps(params, JSON_COMPACT);
 	json_decref(params);
+	if (!text && c->err.code)
+		return NULL;
 	if (!text) {
 		vmq_err(&c->err, -ENOMEM, "out of memory");
 		return NULL;
@@ -58,15 +60,22 @@ json_t *ctl_call(struct ctl *c, const char *method, json_t *params)
 	return root;
 }
 
-int ctl_do(struct ctl *c, const char *method, json_t *params)
+int ctl_show(struct ctl *c, const char *method, json_t *params, const char *key,
+	     void (*print)(const json_t *value))
 {
 	json_t *result = ctl_call(c, method, params);
 
 	if (!result)
 		return c->err.code;
-	ctl_json(c, result);
+	if (!ctl_json(c, result) && print)
+		print(json_object_get(result, key));
 	json_decref(result);
 	return 0;
+}
+
+int ctl_do(struct ctl *c, const char *method, json_t *params)
+{
+	return ctl_show(c, method, params, NULL, NULL);
 }
 
 bool ctl_json(const struct ctl *c, const json_t *result)
@@ -83,6 +92,32 @@ bool ctl_json(const struct ctl *c, const json_t *result)
 	}
 	json_decref(root);
 	return true;
+}
+
+json_t *ctl_named(struct ctl *c, const char *word)
+{
+	json_t *params = json_object();
+
+	if (!put_string(c, params, "name", word))
+		return params;
+	json_decref(params);
+	return NULL;
+}
+
+json_t *ctl_options(struct ctl *c, const char *word, const struct option_param *table, size_t n)
+{
+	json_t *params = ctl_named(c, word);
+	int rc = params ? 0 : c->err.code;
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		const char *value = *(const char **)((char *)&c->opt + table[i].offset);
+
+		rc = table[i].put(c, params, table[i].key, value);
+	}
+	if (!rc)
+		return params;
+	json_decref(params);
+	return NULL;
 }
 
 int put_string(struct ctl *c, json_t *params, const char *key, const char *word)

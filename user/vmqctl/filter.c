@@ -32,26 +32,27 @@ static void print_filters(const json_t *filters)
 	out_objects(filters, filter_columns, ARRAY_SIZE(filter_columns));
 }
 
+static void print_filter(const json_t *filter)
+{
+	json_t *list = json_pack("[O]", filter);
+
+	print_filters(list);
+	json_decref(list);
+}
+
 static int filter_list(struct ctl *c, int n, char **word)
 {
-	json_t *params = json_object(), *result;
+	json_t *params = json_object();
 
 	if (put_string(c, params, "queue", n ? word[0] : NULL)) {
 		json_decref(params);
 		return c->err.code;
 	}
-	result = ctl_call(c, "filter.list", params);
-	if (!result)
-		return c->err.code;
-	if (!ctl_json(c, result))
-		print_filters(json_object_get(result, "filters"));
-	json_decref(result);
-	return 0;
+	return ctl_show(c, "filter.list", params, "filters", print_filters);
 }
 
 static int filter_show(struct ctl *c, int n, char **word)
 {
-	json_t *result, *list;
 	uint64_t id;
 	int rc;
 
@@ -59,22 +60,14 @@ static int filter_show(struct ctl *c, int n, char **word)
 	rc = parse_number(word[0], "filter", 1, VMQ_FILTERS_MAX, &id, &c->err);
 	if (rc)
 		return rc;
-	result = ctl_call(c, "filter.show", json_pack("{s:I}", "id", (json_int_t)id));
-	if (!result)
-		return c->err.code;
-	if (!ctl_json(c, result)) {
-		list = json_pack("[O]", json_object_get(result, "filter"));
-		print_filters(list);
-		json_decref(list);
-	}
-	json_decref(result);
-	return 0;
+	return ctl_show(c, "filter.show", json_pack("{s:I}", "id", (json_int_t)id), "filter",
+			print_filter);
 }
 
 /* The ids are what `del` and `move` take, so they are printed. */
 static int filter_add(struct ctl *c, int n, char **word)
 {
-	json_t *params = json_object(), *result;
+	json_t *params = json_object();
 
 	(void)n;
 	if (!c->opt.mac)
@@ -86,13 +79,7 @@ static int filter_add(struct ctl *c, int n, char **word)
 		json_decref(params);
 		return c->err.code;
 	}
-	result = ctl_call(c, "filter.add", params);
-	if (!result)
-		return c->err.code;
-	if (!ctl_json(c, result))
-		print_filters(json_object_get(result, "filters"));
-	json_decref(result);
-	return 0;
+	return ctl_show(c, "filter.add", params, "filters", print_filters);
 }
 
 /* ---- del ---------------------------------------------------------------- */

@@ -76,52 +76,20 @@ static void print_queue(const json_t *queue)
 
 static int queue_list(struct ctl *c, int n, char **word)
 {
-	json_t *result;
-
 	(void)n;
 	(void)word;
-	result = ctl_call(c, "queue.list", json_object());
-	if (!result)
-		return c->err.code;
-	if (!ctl_json(c, result))
-		queue_table(json_object_get(result, "queues"));
-	json_decref(result);
-	return 0;
-}
-
-/* {"name": @word}, the parameters of most methods; NULL with c->err set. */
-static json_t *named(struct ctl *c, const char *word)
-{
-	json_t *params = json_object();
-
-	if (!put_string(c, params, "name", word))
-		return params;
-	json_decref(params);
-	return NULL;
+	return ctl_show(c, "queue.list", json_object(), "queues", queue_table);
 }
 
 static int queue_show(struct ctl *c, int n, char **word)
 {
-	json_t *params = named(c, word[0]), *result;
-
 	(void)n;
-	result = params ? ctl_call(c, "queue.show", params) : NULL;
-	if (!result)
-		return c->err.code;
-	if (!ctl_json(c, result))
-		print_queue(json_object_get(result, "queue"));
-	json_decref(result);
-	return 0;
+	return ctl_show(c, "queue.show", ctl_named(c, word[0]), "queue", print_queue);
 }
 
 /* ---- making and changing ------------------------------------------------ */
 
-/* Which option becomes which parameter. What was not given is not sent. */
-static const struct {
-	size_t offset;
-	const char *key;
-	int (*put)(struct ctl *c, json_t *params, const char *key, const char *word);
-} queue_params[] = {
+static const struct option_param queue_params[] = {
 	{ OPTION(mac), "macs", put_list },
 	{ OPTION(vlan), "vlan", put_string },
 	{ OPTION(cpu), "cpus", put_cpus },
@@ -136,36 +104,23 @@ static const struct {
 
 static json_t *with_options(struct ctl *c, const char *name)
 {
-	json_t *params = named(c, name);
-	int rc = params ? 0 : c->err.code;
+	json_t *params = ctl_options(c, name, queue_params, ARRAY_SIZE(queue_params));
 
-	for (size_t i = 0; i < ARRAY_SIZE(queue_params) && !rc; i++) {
-		const char *word = *(const char **)((char *)&c->opt + queue_params[i].offset);
-
-		rc = queue_params[i].put(c, params, queue_params[i].key, word);
-	}
-	if (!rc && c->opt.trusted)
+	if (params && c->opt.trusted)
 		json_object_set_new(params, "trust", json_true());
-	if (!rc)
-		return params;
-	json_decref(params);
-	return NULL;
+	return params;
 }
 
 static int queue_add(struct ctl *c, int n, char **word)
 {
-	json_t *params = with_options(c, word[0]);
-
 	(void)n;
-	return params ? ctl_do(c, "queue.add", params) : c->err.code;
+	return ctl_do(c, "queue.add", with_options(c, word[0]));
 }
 
 static int queue_alloc(struct ctl *c, int n, char **word)
 {
-	json_t *params = with_options(c, word[0]);
-
 	(void)n;
-	return params ? ctl_do(c, "queue.alloc", params) : c->err.code;
+	return ctl_do(c, "queue.alloc", with_options(c, word[0]));
 }
 
 static int queue_set(struct ctl *c, int n, char **word)
@@ -233,9 +188,7 @@ static int queue_complete(struct ctl *c, int n, char **word)
 
 static int call_named(struct ctl *c, const char *method, const char *name)
 {
-	json_t *params = named(c, name);
-
-	return params ? ctl_do(c, method, params) : c->err.code;
+	return ctl_do(c, method, ctl_named(c, name));
 }
 
 static int queue_free(struct ctl *c, int n, char **word)
@@ -252,7 +205,7 @@ static int queue_del(struct ctl *c, int n, char **word)
 
 static int queue_drain(struct ctl *c, int n, char **word)
 {
-	json_t *params = named(c, word[0]), *result;
+	json_t *params = ctl_named(c, word[0]), *result;
 	char *delivered, *discarded, *ms;
 	int rc;
 
@@ -303,16 +256,9 @@ static int queue_resume(struct ctl *c, int n, char **word)
 /* Always JSON: what it prints is for `queue import`. */
 static int queue_export(struct ctl *c, int n, char **word)
 {
-	json_t *params = named(c, word[0]), *result;
-
 	(void)n;
-	result = params ? ctl_call(c, "queue.export", params) : NULL;
-	if (!result)
-		return c->err.code;
 	c->opt.json = true;
-	ctl_json(c, result);
-	json_decref(result);
-	return 0;
+	return ctl_do(c, "queue.export", ctl_named(c, word[0]));
 }
 
 static int queue_import(struct ctl *c, int n, char **word)

@@ -31,21 +31,8 @@ static void print_rss(const json_t *rss)
 
 static int rss_show(struct ctl *c, int n, char **word)
 {
-	json_t *params = json_object(), *result;
-	int rc = put_string(c, params, "name", word[0]);
-
 	(void)n;
-	if (rc) {
-		json_decref(params);
-		return rc;
-	}
-	result = ctl_call(c, "rss.show", params);
-	if (!result)
-		return c->err.code;
-	if (!ctl_json(c, result))
-		print_rss(json_object_get(result, "rss"));
-	json_decref(result);
-	return 0;
+	return ctl_show(c, "rss.show", ctl_named(c, word[0]), "rss", print_rss);
 }
 
 /* ---- set ---------------------------------------------------------------- */
@@ -82,12 +69,7 @@ static int put_table(struct ctl *c, json_t *params, const char *key, const char 
 	return rc;
 }
 
-/* Which option becomes which parameter; what was not given is not sent. */
-static const struct {
-	size_t offset;
-	const char *key;
-	int (*put)(struct ctl *c, json_t *params, const char *key, const char *word);
-} set_params[] = {
+static const struct option_param set_params[] = {
 	{ OPTION(types), "types", put_list },
 	{ OPTION(key), "key", put_string },
 	{ OPTION(table), "table", put_table },
@@ -100,15 +82,10 @@ static const struct {
 
 static int rss_set(struct ctl *c, int n, char **word)
 {
-	json_t *params = json_object();
-	int rc = put_string(c, params, "name", word[0]);
+	json_t *params = ctl_options(c, word[0], set_params, ARRAY_SIZE(set_params));
+	int rc = params ? 0 : c->err.code;
 
 	(void)n;
-	for (size_t i = 0; i < ARRAY_SIZE(set_params) && !rc; i++) {
-		const char *arg = *(const char **)((char *)&c->opt + set_params[i].offset);
-
-		rc = set_params[i].put(c, params, set_params[i].key, arg);
-	}
 	if (!rc && c->opt.on && c->opt.off)
 		rc = vmq_err(&c->err, -EINVAL, "--on or --off, not both");
 	if (!rc && (c->opt.on || c->opt.off))

@@ -62,7 +62,7 @@ int ctl_connect(struct ctl *c);
  * ctl_call() - call a method
  * @c: context
  * @method: method
- * @params: object, taken over; NULL: could not be made, which fails
+ * @params: object, taken over; NULL: could not be made, and c->err may say why
  *
  * Return: the result, for json_decref(); NULL with c->err set.
  */
@@ -71,8 +71,28 @@ json_t *ctl_call(struct ctl *c, const char *method, json_t *params);
 /* Call; with -j print the result, otherwise nothing. */
 int ctl_do(struct ctl *c, const char *method, json_t *params);
 
+/* Call; with -j print the result, otherwise have @print show its @key. */
+int ctl_show(struct ctl *c, const char *method, json_t *params, const char *key,
+	     void (*print)(const json_t *value));
+
 /* With -j: print @result with "version" in front and return true. */
 bool ctl_json(const struct ctl *c, const json_t *result);
+
+/* Which option becomes which parameter. */
+struct option_param {
+	size_t offset;
+	const char *key;
+	int (*put)(struct ctl *c, json_t *params, const char *key, const char *word);
+};
+
+/*
+ * {"name": @word} and what options say; what was not given is not sent (R-11).
+ * NULL with c->err set.
+ */
+json_t *ctl_options(struct ctl *c, const char *word, const struct option_param *table, size_t n);
+
+/* {"name": @word}, the parameters of most methods; NULL with c->err set. */
+json_t *ctl_named(struct ctl *c, const char *word);
 
 /*
  * Parameters from words. Each returns 0, or -EINVAL with a sentence. A NULL
