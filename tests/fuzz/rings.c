@@ -73,7 +73,7 @@ static void run(struct vring *r, const struct choice *c, bool tx)
 	int n, i, k;
 
 	for (k = 0; k < ROUNDS; k++) {
-		uint16_t *idx = &r->avail->idx;
+		uint16_t *idx = &r->split.avail->idx;
 
 		*idx = (uint16_t)(*idx + c->step[k]);
 		for (i = 0; i < 8; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * vring.h - one split virtqueue, seen from the device
+ * vring.h - one virtqueue, seen from the device
  *
  * A ring lives in guest memory and both sides work on it at the same time. The
  * guest is not trusted: what it wrote is read once into private memory and
@@ -25,8 +25,8 @@
 #include "common/gso.h"
 
 /*
- * The layout in guest memory (virtio 1.2, 2.7), little-endian. linux/virtio_ring.h
- * has it too, but takes the name "vring" for the driver's side.
+ * The split layout in guest memory (virtio 1.2, 2.7), little-endian.
+ * linux/virtio_ring.h has it too, but takes the name "vring" for the driver's side.
  */
 struct ring_desc {
 	uint64_t addr;
@@ -63,6 +63,24 @@ struct ring_used {
 #define VRING_NUM_MAX	32768		/* virtio 1.2, 2.7 */
 #define VRING_REASON	160
 
+struct vring_layout;		/* how it lies in memory: vring_layout.h */
+
+/* How far the device is. A copy of it is a place to go back to, until it publishes. */
+struct vring_at {
+	uint16_t take;		/* where the next chain is to be taken */
+	uint16_t done;		/* chains that are used up and not published */
+};
+
+struct vring_split {
+	struct ring_desc  *desc;
+	struct ring_avail *avail;
+	struct ring_used  *used;
+	uint16_t avail_idx;	/* the guest's, as last read and checked */
+	uint16_t used_idx;	/* next entry to publish; behind it all is published */
+	uint16_t signalled;	/* used_idx when the guest was last interrupted */
+	bool	 signalled_valid;
+};
+
 struct vring {
 	pthread_mutex_t lock;
 
@@ -81,15 +99,9 @@ struct vring {
 	int	 kick, call, err;	/* eventfds or -1 */
 
 	/* While started. */
-	struct ring_desc  *desc;
-	struct ring_avail *avail;
-	struct ring_used  *used;
-	uint16_t last_avail;	/* next entry to take */
-	uint16_t avail_idx;	/* the guest's, as last read and checked */
-	uint16_t used_idx;	/* next entry to write; behind it all is published */
-	uint16_t used_new;	/* entries written, not published */
-	uint16_t signalled;	/* used_idx when the guest was last interrupted */
-	bool	 signalled_valid;
+	const struct vring_layout *layout;
+	struct vring_split split;
+	struct vring_at at;
 	bool	 notify;	/* the guest was asked to kick */
 	bool	 started;
 	bool	 broken;
