@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
@@ -26,6 +28,7 @@
 #include <linux/rtnetlink.h>
 
 #include "channel/channel.h"
+#include "common/gso.h"
 #include "common/util.h"
 #include "unit.h"
 
@@ -401,6 +404,179 @@ static void test_frames(struct channel *ch, int pairs)
 	close(fd);
 }
 
+/* ---- what the guest's stack leaves to us --------------------------------- */
+
+#define L4	(14 + 20)
+#define PAYLOAD	5000u
+#define MSS	1200u
+
+/* An IPv4 packet behind a virtio header, checksums undone. Return: bytes. */
+static size_t make_offload(uint8_t *p, uint8_t proto, uint8_t gso_type, uint32_t payload)
+{
+	static const uint8_t ip[] = {
+		0x45, 0, 0, 0, 0x12, 0x34, 0x40, 0, 64, 0, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+	};
+	uint32_t l4 = proto == 6 ? 20 : 8, total = 20 + l4 + payload, sum = 20;
+	struct virtio_net_hdr hdr = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = gso_type,
+		.gso_size = gso_type ? MSS : 0, .hdr_len = (uint16_t)(L4 + l4),
+		.csum_start = L4, .csum_offset = proto == 6 ? 16 : 6,
+	};
+	uint8_t *f = p + sizeof(hdr);
+
+	memcpy(p, &hdr, sizeof(hdr));
+	make_frame(f, 0, 14);
+	f[12] = 8;
+	f[13] = 0;
+	memcpy(f + 14, ip, sizeof(ip));
+	f[14 + 2] = (uint8_t)(total >> 8);
+	f[14 + 3] = (uint8_t)total;
+	f[14 + 9] = proto;
+	memset(f + L4, 0, l4);
+	if (proto == 6)
+		f[L4 + 12] = 5 << 4;
+	f[L4 + 3] = 9;	/* destination port */
+	if (proto == 17) {
+		f[L4 + 4] = (uint8_t)((8 + payload) >> 8);
+		f[L4 + 5] = (uint8_t)(8 + payload);
+	}
+	for (uint32_t i = 0; i < payload; i++)
+		f[L4 + l4 + i] = (uint8_t)(i * 7 + i / 251);
+	/* The pseudo header's sum, as a stack leaves it. */
+	sum = 0x0a00u + 1 + 0x0a00 + 2 + proto + l4 + payload;
+	sum = (sum & 0xffff) + (sum >> 16);
+	f[L4 + hdr.csum_offset] = (uint8_t)(sum >> 8);
+	f[L4 + hdr.csum_offset + 1] = (uint8_t)sum;
+	return sizeof(hdr) + 14 + total;
+}
+
+/* 0xffff when the transport checksum is right. */
+static uint32_t l4_sum(const uint8_t *f, uint32_t len)
+{
+	uint32_t sum = f[14 + 9] + len - L4;
+
+	for (uint32_t i = 14 + 12; i < len; i++)
+		sum += i % 2 ? f[i] : f[i] * 256u;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* A packet socket in the guest that takes virtio headers. */
+static int offload_socket(const char *name, void *arg)
+{
+	int fd = tap_socket(name, arg), one = 1;
+
+	setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one));
+	return fd;
+}
+
+/* All frames that come, cut into a batch at a time; ours have IPv4 in them. */
+static int take_ipv4(struct channel *ch, uint8_t (*in)[2048], struct frame_buf *got, int want)
+{
+	struct pollfd pfd = { .fd = ch->ops->fd(ch, 0), .events = POLLIN };
+	uint64_t end = now_ns() + DEADLINE_NS;
+	int n = 0;
+
+	while (n < want && now_ns() < end) {
+		struct frame_buf buf[2] = {
+			{ .data = in[n], .room = 2048 }, { .data = in[n + 1], .room = 2048 },
+		};
+		int rc = ch->ops->tx_burst(ch, 0, buf, 2);
+
+		for (int i = 0; i < rc; i++)
+			if (buf[i].data[12] == 8 && !buf[i].data[13]) {
+				if (buf[i].data != in[n])
+					memcpy(in[n], buf[i].data, buf[i].len);
+				got[n] = buf[i];
+				got[n].data = in[n];
+				n++;
+			}
+		if (!rc)
+			poll(&pfd, 1, 50);
+	}
+	return n;
+}
+
+static void test_offloads(void)
+{
+	static const struct {
+		const char *title;
+		uint8_t proto, type;
+		uint32_t payload;
+		int frames;
+	} t[] = {
+		{ "a checksum left undone", 6, VIRTIO_NET_HDR_GSO_NONE, 900, 1 },
+		{ "TCP to cut", 6, VIRTIO_NET_HDR_GSO_TCPV4, PAYLOAD, 5 },
+		{ "UDP to cut", 17, VIRTIO_NET_HDR_GSO_UDP_L4, PAYLOAD, 5 },
+		{ "TCP of 64 KiB to cut", 6, VIRTIO_NET_HDR_GSO_TCPV4, 65000, 55 },
+	};
+	static uint8_t out[66000], in[60][2048];
+	struct frame_buf got[60];
+	struct channel *ch;
+	char spec[64];
+	int fd;
+
+	snprintf(spec, sizeof(spec), "tap:eth7,netns=%d", guest_pid);
+	ch = open_tap(spec, 1, false);
+	fd = inside(guest_ns, offload_socket, "eth7", NULL);
+	ok(ch && fd >= 0, "a TAP, and a socket that leaves work to it");
+	for (size_t i = 0; ch && i < ARRAY_SIZE(t); i++) {
+		size_t len = make_offload(out, t[i].proto, t[i].type, t[i].payload);
+		uint32_t l4 = t[i].proto == 6 ? 20 : 8, at = 0;
+		bool right = true;
+		int n;
+
+		is_int(send(fd, out, len, 0), (long)len, "%s is sent", t[i].title);
+		memset(got, 0, sizeof(got));
+		n = take_ipv4(ch, in, got, t[i].frames);
+		is_int(n, t[i].frames, "%s: frames", t[i].title);
+		for (int k = 0; k < n; k++) {
+			uint32_t share = got[k].len - L4 - l4;
+
+			right = right && !got[k].fault && l4_sum(got[k].data, got[k].len) == 0xffff &&
+				!memcmp(got[k].data + L4 + l4,
+					out + sizeof(struct virtio_net_hdr) + L4 + l4 + at, share);
+			at += share;
+		}
+		ok(right && at == t[i].payload, "C-3 %s: every byte and checksum", t[i].title);
+	}
+	close(fd);
+	if (ch)
+		ch->ops->close(ch, false);
+	ok(gone(guest_ns, "eth7"), "removed");
+}
+
+/* A device of a vmq that knew no virtio headers, or that somebody has set otherwise. */
+static void test_older(void)
+{
+	struct ifreq ifr = { .ifr_name = "t0", .ifr_flags = IFF_TAP | IFF_NO_PI };
+	int fd, sock, size = 12;
+	uint8_t out[100], in[2048];
+	struct frame_buf buf = { .data = in, .room = sizeof(in) };
+	struct channel *ch;
+
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	ok(!ioctl(fd, TUNSETIFF, &ifr) && !ioctl(fd, TUNSETPERSIST, 1) &&
+	   !ioctl(fd, TUNSETVNETHDRSZ, &size), "a TAP without virtio headers is left behind");
+	close(fd);
+	ch = open_tap("tap:t0", 1, true);
+	sock = tap_socket("t0", NULL);
+	ok(ch && sock >= 0, "it is taken over");
+	if (!ch)
+		return;
+	make_frame(out, 0x31, sizeof(out));
+	give(ch, 0, out, sizeof(out));
+	is_int(recv_ours(sock, in, sizeof(in)), sizeof(out), "its guest gets frames");
+	ok(!memcmp(in, out, sizeof(out)), "byte for byte");
+	is_int(send(sock, out, sizeof(out), 0), sizeof(out), "it sends");
+	is_int(take(ch, 1, &buf), 1, "its frame is taken");
+	ok(buf.len == sizeof(out) && !memcmp(in, out, sizeof(out)), "byte for byte");
+	close(sock);
+	ch->ops->close(ch, false);
+	ok(gone(-1, "t0"), "removed");
+}
+
 static void test_life(void)
 {
 	uint8_t out[64];
@@ -593,6 +769,8 @@ int main(void)
 	test_specs();
 	test_life();
 	test_pairs();
+	test_offloads();
+	test_older();
 	test_here();
 	test_mtu();
 	test_lost("tap:t0", delete_here, "ip link del");
