@@ -127,6 +127,66 @@ settings()
 	run -4 two queue complete q
 }
 
+# load_two ARG...: the other host's service anew
+load_two()
+{
+	nsenter --net=/run/netns/host2 "$VMQ_BUILD/vmq-load" vmq1 --tags frame "$@" \
+		>>"$BATS_TEST_TMPDIR/load2.log" 2>&1 </dev/null 3>&- &
+	remember $! load2
+	wait_until 10 ctl -i vmq1 show
+}
+
+@test "L-3 import where all queues are in use: the VM works on queue 0, is promoted live, and waits over a kill" {
+	one queue add q --mac $M1 --channel tap:eth0,netns=g1
+	one queue add r --mac 52:54:00:00:00:02
+	one queue alloc s --mac 52:54:00:00:00:03
+	reap load2
+	load_two --queues 1
+	two queue add full --mac 52:54:00:00:00:09
+	"$VMQ_BUILD/vmqctl" -i vmq1 monitor -j >"$BATS_TEST_TMPDIR/events" 3>&- &
+	remember $! monitor
+	run -0 --separate-stderr two queue import --channel tap:eth0,netns=g2 < <(one queue export q)
+	[[ $stderr == *"stays on queue 0: all 1 queues are in use"* ]]
+	# Its id is beyond the limit, and it counts for none.
+	run -0 two queue list
+	[[ $output =~ 2\ +q\ +-\ +paused\ +set\ +yes ]]
+	[ "$(two queue list -j | jq -c '[.queues[] | [.id, .waits]]')" = '[[0,null],[1,null],[2,true]]' ]
+	[ "$(two show -j | jq -c .adapter.queues)" = '{"used":1,"max":1,"waiting":1}' ]
+	run -5 two queue complete q
+	# What is not to run needs a queue of its own, as always (R-7).
+	run -5 --separate-stderr two queue import < <(one queue export s)
+	[[ $stderr == *"all 1 queues are in use"* ]]
+	run -5 two queue add more
+	two queue import < <(one queue export r)
+	# A guest there is reached, and still is after a kill.
+	quiet eth0 g2
+	vm_is_behind wire1
+	start_recv vm g2 eth0 --count 10 --timeout 20
+	in_ns wire "$PROG/frame-send" --iface s0 --dst $M1 --count 10
+	finish_recv vm
+	reap monitor || :
+	reap load2 KILL || :
+	load_two --queues 1
+	[ "$(two queue list -j | jq -c '[.queues[] | [.id, .waits]]')" = '[[0,null],[1,null],[2,true],[3,true]]' ]
+	"$VMQ_BUILD/vmqctl" -i vmq1 monitor -j >>"$BATS_TEST_TMPDIR/events" 3>&- &
+	remember $! monitor
+	two queue del full
+	wait_until 5 two_is running
+	# There was room for one; more room than last time is seen at the start.
+	[ "$(two queue show r -j | jq .queue.waits)" = true ]
+	wait_until 5 grep -q queue-promoted "$BATS_TEST_TMPDIR/events"
+	[ "$(jq -r 'select(.event | test("waits|promoted")) | "\(.event) \(.name)"' "$BATS_TEST_TMPDIR/events")" = \
+		"queue-waits q"$'\n'"queue-waits r"$'\n'"queue-promoted q" ]
+	start_recv vm g2 eth0 --count 10 --timeout 20
+	in_ns wire "$PROG/frame-send" --iface s0 --dst $M1 --count 10
+	finish_recv vm
+	[ "$(two stats q -j | jq '.queues[0].stats.matched')" -eq 10 ]
+	reap monitor || :
+	reap load2 KILL || :
+	load_two --queues 2
+	[ "$(two queue show r -j | jq -c '.queue | [.state, .waits]')" = '["running",null]' ]
+}
+
 # Each frame that arrived came through queue 0 or through the queue (whose rings are
 # short here).
 two_has_all()

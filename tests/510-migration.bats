@@ -159,7 +159,8 @@ stop_streams()
 	cat "$T/gap"
 }
 
-# migrate_all NAME: boot on a, move MOVES times, check the transfer, note a line
+# migrate_all NAME [ARRIVED]: boot on a, move MOVES times, check the transfer, note a line.
+# ARRIVED is run after the first move.
 migrate_all()
 {
 	local from=a to=b i
@@ -170,6 +171,7 @@ migrate_all()
 	for ((i = 0; i < MOVES; i++)); do
 		move $from $to
 		i_from=$from from=$to to=$i_from
+		[ $i -gt 0 ] || ${2:-true}
 	done
 	stop_streams
 	wait_until 60 says "$T/$from.log" "guest: received"
@@ -202,12 +204,28 @@ migrate_all()
 	on a stats -j | jq -e '.queues[0].stats.tx_dropped // {} | add // 0 == 0'
 }
 
-@test "a guest that cannot announce itself is moved to an imported queue (SEND_RARP)" {
+# leaves_queue_0: the guest came to a host without a queue for it; now there is one
+leaves_queue_0()
+{
+	on b queue show vm1 -j | jq -e .queue.waits
+	on b stats vm1 -j | jq -e '.queues[0].stats | .matched == 0 and .switch_delivered > 0'
+	on b queue del full
+	wait_until 5 vm_runs_on_b
+	wait_until 90 reachable
+}
+
+vm_runs_on_b()
+{
+	[ "$(on b queue show vm1 -j | jq -r .queue.state)" = running ]
+}
+
+@test "a guest that cannot announce itself is moved to queue 0 of a host that is full (L-3, SEND_RARP)" {
 	BACKEND=vmq ANNOUNCE=off
-	vmq_hosts
+	vmq_hosts --queues 1
 	on b queue del vm1
+	on b queue add full
 	on a queue export vm1 | on b queue import --channel "vhost-user:$T/b.sock"
-	migrate_all "vmq, without GUEST_ANNOUNCE"
+	migrate_all "vmq, without GUEST_ANNOUNCE" leaves_queue_0
 	wait_until 5 all_taken a
 	wait_until 5 all_taken b
 }

@@ -19,7 +19,8 @@ make_bridge()
 	quiet br0 wire
 }
 
-# vmq_hosts: both hosts; queue vm1 of each has its socket at $BATS_TEST_TMPDIR/HOST.sock
+# vmq_hosts [ARG...]: both hosts, b's service with ARGs; queue vm1 of each has its socket at
+# $BATS_TEST_TMPDIR/HOST.sock
 vmq_hosts()
 {
 	make_wire 1
@@ -34,7 +35,7 @@ vmq_hosts()
 	# `ip netns exec` gives it a /sys of its own, without a BPF file system.
 	# shellcheck disable=SC2016
 	ip netns exec b sh -c 'mount -t bpf bpf /sys/fs/bpf && exec "$@"' load "$VMQ_BUILD/vmq-load" vmq1 \
-		--tags frame >"$BATS_TEST_TMPDIR/load-b.log" 2>&1 </dev/null 3>&- &
+		--tags frame "$@" >"$BATS_TEST_TMPDIR/load-b.log" 2>&1 </dev/null 3>&- &
 	remember $! loadb
 	wait_until 10 ctl -i vmq1 show
 	on a queue add vm1 --mac $MAC --channel "vhost-user:$BATS_TEST_TMPDIR/a.sock"

@@ -136,8 +136,8 @@ static bool unloads(const char *name)
 	return !rc;
 }
 
-/* A service that attaches, keeps records and is killed. */
-static bool crash(const struct attach_config *cfg)
+/* A service that attaches, keeps the records that @put puts, and is killed. */
+static bool crash_with(const struct attach_config *cfg, int (*put)(struct attachment *a))
 {
 	struct vmq_err err = VMQ_ERR_INIT;
 	struct attachment *a;
@@ -150,11 +150,16 @@ static bool crash(const struct attach_config *cfg)
 			diag("%s", err.text);
 			_exit(1);
 		}
-		if (put_records(a))
+		if (put(a))
 			_exit(3);
 		kill(getpid(), SIGKILL);
 	}
 	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
+}
+
+static bool crash(const struct attach_config *cfg)
+{
+	return crash_with(cfg, put_records);
 }
 
 static void test_life(enum attach_mode mode, const char *word, int xdp_mode)
@@ -241,11 +246,6 @@ static void test_adopt(enum attach_mode mode, const char *word)
 	ok(attach_open(&a, &cfg, &err) == -EBUSY && program_on("v.0", &got) == before,
 	   "%s: a restart cannot change the mode: %s", word, err.text);
 	cfg.mode = ATTACH_AUTO;
-	cfg.queues = 1;
-	ok(attach_open(&a, &cfg, &err) == -ENOSPC && strstr(err.text, "--queues 2") &&
-	   program_on("v.0", &got) == before && !exists(PINDIR "/%s", "v:0+new"),
-	   "%s: records that do not fit are not lost: %s", word, err.text);
-	cfg.queues = 8;
 
 	if (!ok(opens(&a, &cfg), "%s: its pins are adopted", word))
 		return;
@@ -259,6 +259,42 @@ static void test_adopt(enum attach_mode mode, const char *word)
 	ok(opens(&a, &cfg) && records_there(a), "%s: and is adopted again", word);
 	attach_close(a, true);
 	ok(!program_on("v.0", &got) && !exists("%s", PINDIR), "%s: nothing is left", word);
+}
+
+static int put_three(struct attachment *a)
+{
+	struct vmq_queue_record rec = { .pairs = 1 };
+	struct vmq_err err = VMQ_ERR_INIT;
+	int rc = 0;
+
+	for (rec.id = 1; rec.id <= 3 && !rc; rec.id++) {
+		snprintf(rec.name, sizeof(rec.name), "web%u", rec.id);
+		rec.flags = rec.id == 3 ? VMQ_QUEUE_F_WAITS : 0;
+		rc = attach_queue_put(a, &rec, &err);
+	}
+	return rc;
+}
+
+/* Queues that work on queue 0 do not count. */
+static void test_limit(void)
+{
+	struct attach_config cfg = config("v.0", "limit", ATTACH_NATIVE);
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct attachment *a;
+	uint32_t before;
+	int got;
+
+	cfg.queues = 2;
+	if (!ok(crash_with(&cfg, put_three), "ids beyond the limit are there for queues that wait"))
+		return;
+	before = program_on("v.0", &got);
+	cfg.queues = 1;
+	ok(attach_open(&a, &cfg, &err) == -ENOSPC && strstr(err.text, "--queues 2") &&
+	   program_on("v.0", &got) == before && !exists(PINDIR "/%s", "limit+new"),
+	   "records that do not fit are not lost: %s", err.text);
+	cfg.queues = 2;
+	if (ok(opens(&a, &cfg), "those that fit are adopted, the one that waits, too"))
+		attach_close(a, true);
 }
 
 /* Died between the swap and the update: old pins in +new. And before the swap. */
@@ -571,6 +607,7 @@ int main(void)
 	test_life(ATTACH_SKB, "skb", XDP_ATTACHED_SKB);
 	test_adopt(ATTACH_NATIVE, "native");
 	test_adopt(ATTACH_SKB, "skb");
+	test_limit();
 	test_half_made();
 	test_foreign();
 	test_refusals();

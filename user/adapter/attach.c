@@ -60,7 +60,7 @@ static int load(struct attachment *a, const struct old *old, enum vmq_mode mode,
 		.stride = a->info.stride,
 		.max_frame = a->cfg.max_frame,
 		.slots = a->cfg.slots,
-		.queues = a->cfg.queues,
+		.ids = attach_ids(&a->cfg),
 		.counters = old->link_fd >= 0 ? a->pins.dir : NULL,
 	};
 	struct vmq_err why = VMQ_ERR_INIT;

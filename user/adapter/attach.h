@@ -55,12 +55,23 @@ struct attach_config {
 	const char *run_dir;	/* lock file RUNDIR/NAME.lock */
 	enum attach_mode mode;
 	enum attach_tags tags;
-	uint32_t queues;	/* limit on queue ids */
+	uint32_t queues;	/* limit on queues */
 	uint32_t slots;		/* limit on socket slots */
 	uint32_t max_frame;	/* longest frame that a chunk carries, bytes */
 	/* Called with the record of each queue that is dropped; may be NULL. */
 	int (*lost)(const struct vmq_queue_record *rec, void *arg);
 };
+
+/*
+ * The highest queue id. Queues that work on queue 0 until there is room for them do
+ * not count for the limit, and have ids like the others.
+ */
+static inline uint32_t attach_ids(const struct attach_config *cfg)
+{
+	uint32_t ids = cfg->queues + VMQ_QUEUES_WAITING;
+
+	return ids < VMQ_QUEUES_MAX ? ids : VMQ_QUEUES_MAX;
+}
 
 struct attach_info {
 	struct netdev_info dev;	/* as it was after attaching */

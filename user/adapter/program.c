@@ -146,11 +146,11 @@ static void set_sizes(struct vmq_bpf *skel, const struct program_config *cfg)
 	skel->rodata->vmq_max_frame = cfg->max_frame;
 	bpf_map__set_max_entries(skel->maps.xsks, cfg->slots * cfg->stride);
 	bpf_map__set_max_entries(skel->maps.slot_stats, cfg->slots);
-	/* The limit is on queues beside queue 0. */
-	bpf_map__set_max_entries(skel->maps.queues, cfg->queues + 1);
-	bpf_map__set_max_entries(skel->maps.rss, cfg->queues + 1);
-	bpf_map__set_max_entries(skel->maps.toeplitz, cfg->queues + 1);
-	bpf_map__set_max_entries(skel->maps.rss_stats, cfg->queues + 1);
+	/* And queue 0. */
+	bpf_map__set_max_entries(skel->maps.queues, cfg->ids + 1);
+	bpf_map__set_max_entries(skel->maps.rss, cfg->ids + 1);
+	bpf_map__set_max_entries(skel->maps.toeplitz, cfg->ids + 1);
+	bpf_map__set_max_entries(skel->maps.rss_stats, cfg->ids + 1);
 }
 
 /*

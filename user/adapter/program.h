@@ -16,7 +16,7 @@ struct vmq_bpf;
 
 struct program_config {
 	int	 ifindex;
-	uint32_t stride, max_frame, slots, queues;
+	uint32_t stride, max_frame, slots, ids;
 	bool	 kfunc;		/* vmq_rx_kfunc, bound to ifindex; else vmq_rx */
 	const char *counters;	/* directory whose maps of counters go on; NULL: none */
 };

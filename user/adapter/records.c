@@ -90,15 +90,21 @@ static int records_write(const struct records *r, int fd)
 static int check_limits(const struct attachment *a, const struct records *queues,
 			struct vmq_err *err)
 {
-	uint32_t highest = 0;
+	uint32_t highest = 0, n = 0, least;
 
-	for (uint32_t i = 0; i < queues->n; i++)
-		highest = MAX(highest, *(const uint32_t *)record_key(queues, i));
-	if (highest <= a->cfg.queues)
+	for (uint32_t i = 0; i < queues->n; i++) {
+		const struct vmq_queue_record *rec = record_value(queues, i);
+
+		/* Those that wait need no more than an id. */
+		n += rec->id && !(rec->flags & VMQ_QUEUE_F_WAITS);
+		highest = MAX(highest, rec->id);
+	}
+	least = highest > VMQ_QUEUES_WAITING ? MAX(n, highest - VMQ_QUEUES_WAITING) : n;
+	if (least <= a->cfg.queues)
 		return 0;
 	return vmq_err(err, -ENOSPC,
-		       "the dead service had queue %u, but the limit is now %u; start with "
-		       "--queues %u or more", highest, a->cfg.queues, highest);
+		       "the dead service had %u queues with ids up to %u, but the limit is now %u; "
+		       "start with --queues %u or more", n, highest, a->cfg.queues, least);
 }
 
 int records_copy(struct attachment *a, const char *dir, const struct pins_abi *abi,

@@ -23,7 +23,7 @@
 
 struct rss_map;
 
-/* @queues: limit on queue ids. The descriptors stay the caller's. */
+/* @queues: the highest queue id. The descriptors stay the caller's. */
 int rss_map_open(struct rss_map **out, int rss_fd, int toeplitz_fd, uint32_t queues,
 		 struct vmq_err *err);
 void rss_map_close(struct rss_map *m);

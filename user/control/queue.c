@@ -233,23 +233,41 @@ static int check_address(struct service *s, const uint8_t mac[6], uint16_t rule,
 	return queue_address_check(s, NULL, mac, rule, err);
 }
 
-static int pick_id(struct service *s, uint32_t want, struct vmq_err *err)
+uint32_t queue_waiting(const struct service *s)
 {
-	uint32_t id, max = s->cfg.attach.queues;
+	uint32_t id, n = 0;
 
-	if (want) {
-		if (want > max)
-			return vmq_err(err, -ENOBUFS, "queue id %u is above the limit of %u (--queues)",
-				       want, max);
-		return s->queue[want] ? vmq_err(err, -EEXIST, "queue id %u is in use", want)
-				      : (int)want;
-	}
-	for (id = 1; id <= max; id++)
-		if (!s->queue[id])
-			return id;
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		n += s->queue[id] && s->queue[id]->rec.flags & VMQ_QUEUE_F_WAITS;
+	return n;
+}
+
+int queue_check_room(const struct service *s, struct vmq_err *err)
+{
+	uint32_t max = s->cfg.attach.queues;
+
+	if (s->n_queues - queue_waiting(s) < max)
+		return 0;
 	return vmq_err(err, -ENOBUFS, "all %u queues are in use; %s", max,
 		       max < VMQ_QUEUES_MAX ? "start vmq-load with more --queues"
 					    : "delete one that is not needed");
+}
+
+static int pick_id(struct service *s, uint32_t want, bool waits, struct vmq_err *err)
+{
+	uint32_t id, max = attach_ids(&s->cfg.attach);
+	int rc = waits ? 0 : queue_check_room(s, err);
+
+	if (rc)
+		return rc;
+	if (want)
+		return s->queue[want] ? vmq_err(err, -EEXIST, "queue id %u is in use", want)
+				      : (int)want;
+	for (id = 1; id <= max; id++)
+		if (!s->queue[id])
+			return id;
+	return vmq_err(err, -ENOBUFS, "all %u queue ids are in use, %u of them by queues that wait on "
+		       "queue 0; delete one that is not needed", max, queue_waiting(s));
 }
 
 /* CPUs: those asked for must have a worker; the rest follow in turn. */
@@ -334,7 +352,7 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	q->service = s;
 	q->rec = *want;
 
-	rc = pick_id(s, want->id, err);
+	rc = pick_id(s, want->id, want->flags & VMQ_QUEUE_F_WAITS, err);
 	if (rc < 0)
 		goto err_free;
 	q->id = q->rec.id = rc;
@@ -541,7 +559,10 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 			       "queue %s has weight 0: its frames stay on queue 0 until "
 			       "'vmqctl queue set %s --weight' gives it one",
 			       q->rec.name, q->rec.name);
-	rc = queue_slots_take(q, q->width, err);
+	/* One that has waited does not count yet. */
+	rc = q->rec.flags & VMQ_QUEUE_F_WAITS ? queue_check_room(q->service, err) : 0;
+	if (!rc)
+		rc = queue_slots_take(q, q->width, err);
 	if (rc)
 		return rc;
 	rc = open_rings(q, err);
@@ -576,6 +597,7 @@ void queue_wait_for_room(struct queue *q)
 {
 	q->rec.flags |= VMQ_QUEUE_F_WAITS;
 	queue_save(q, NULL);
+	queue_announce(q, "queue-waits");
 }
 
 void queue_promote(struct service *s)
@@ -589,6 +611,7 @@ void queue_promote(struct service *s)
 		    state_next(q->state, QUEUE_EV_COMPLETE) < 0 || queue_complete(q, NULL))
 			continue;
 		log_info("queue %s has left queue 0", q->rec.name);
+		queue_announce(q, "queue-promoted");
 	}
 }
 

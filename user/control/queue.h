@@ -84,7 +84,8 @@ int queue_may_change(const struct queue *q, const struct actor *who, struct vmq_
 /**
  * queue_allocate() - make a queue: an id, a port, its channel
  * @s: service
- * @want: configuration; id 0 takes the lowest free one, another id that (restart)
+ * @want: configuration; id 0 takes the lowest free one, another id that (restart);
+ *        with VMQ_QUEUE_F_WAITS it needs no room (queue_check_room())
  * @adopt: restart: the channel may find its device, and failing to open it is
  *         no error
  * @out: the queue, in state Allocated
@@ -97,6 +98,13 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 
 /* Allocation complete: slots and rings; -> Running or Paused. */
 int queue_complete(struct queue *q, struct vmq_err *err);
+
+/*
+ * Queues that wait for room do not count for the limit (--queues). queue_check_room():
+ * may there be one more that does? 0 or -ENOBUFS (R-7).
+ */
+uint32_t queue_waiting(const struct service *s);
+int queue_check_room(const struct service *s, struct vmq_err *err);
 
 /* It runs on queue 0 until there is room (L-3): queue_promote() completes it then. */
 void queue_wait_for_room(struct queue *q);

@@ -197,6 +197,7 @@ json_t *report_show(struct service *s, const struct actor *who)
 {
 	const struct datapath_config *dp = datapath_cfg(s->datapath);
 	const struct attach_info *in = s->info;
+	uint32_t waiting = queue_waiting(s);
 	struct vmq_err err = VMQ_ERR_INIT;
 	json_t *a, *queues;
 
@@ -221,8 +222,12 @@ json_t *report_show(struct service *s, const struct actor *who)
 	json_object_set_new(a, "balance", json_boolean(s->balance));
 	json_object_set_new(a, "rss", json_boolean(!(s->host.flags & VMQ_QUEUE_F_RSS_OFF)));
 	json_object_set_new(a, "poll_us", json_integer(dp->poll_us));
-	json_object_set_new(a, "queues", json_pack("{s:i, s:i}", "used", (int)s->n_queues, "max",
+	json_object_set_new(a, "queues", json_pack("{s:i, s:i}", "used",
+						   (int)(s->n_queues - waiting), "max",
 						   (int)s->cfg.attach.queues));
+	if (waiting)
+		json_object_set_new(json_object_get(a, "queues"), "waiting",
+				    json_integer((json_int_t)waiting));
 	json_object_set_new(a, "pairs", json_pack("{s:i, s:i}", "used", (int)queue_slots_used(s),
 						  "max", (int)s->cfg.attach.slots));
 	json_object_set_new(a, "filters", json_pack("{s:i, s:i}", "used",

@@ -136,6 +136,8 @@ void restore_all(struct service *s)
 			log_warn("queue %s stays on queue 0: %s", s->queue[id]->rec.name, err.text);
 			queue_wait_for_room(s->queue[id]);
 		}
+	/* There may be more of everything than last time. */
+	queue_promote(s);
 	if (s->n_queues)
 		log_info("took over %u queue%s and %u filter%s", s->n_queues,
 			 s->n_queues == 1 ? "" : "s", filters_count(s->filters),

@@ -226,7 +226,8 @@ static int open_adapter(struct service *s, struct vmq_err *err)
 		rc = filters_open(&s->filters, s->attachment, s->fib);
 	if (rc)
 		return vmq_err_sys(err, rc, "cannot build the FIB");
-	rc = rss_map_open(&s->rss, s->info->rss_fd, s->info->toeplitz_fd, s->cfg.attach.queues, err);
+	rc = rss_map_open(&s->rss, s->info->rss_fd, s->info->toeplitz_fd,
+			  attach_ids(&s->cfg.attach), err);
 	if (rc)
 		return rc;
 	rc = netdev_addrs_open(&s->addrs, s->info->dev.ifindex, err);

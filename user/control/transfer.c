@@ -8,8 +8,8 @@
  * 0 of either side.
  *
  * The other host need not be like this one. A CPU without a worker there is stood
- * in for (control/rss.h), and where no buffers are left the queue waits in Set: its
- * virtual machine works on queue 0 (L-3).
+ * in for (control/rss.h), and where queues, pairs or buffers are used up the queue waits
+ * in Set: its virtual machine works on queue 0 (L-3).
  */
 #include <errno.h>
 #include <string.h>
@@ -162,6 +162,12 @@ static int check_document(json_t *doc, struct vmq_err *err)
 	return rc;
 }
 
+/* It was complete, and is to be so here. */
+static bool to_be_completed(const struct vmq_queue_record *rec, const json_t *doc)
+{
+	return rec->weight && json_is_true(json_object_get(doc, "complete"));
+}
+
 static int import_queue(struct service *s, const struct request *r, json_t *doc,
 			struct queue **q, struct vmq_err *err)
 {
@@ -181,6 +187,8 @@ static int import_queue(struct service *s, const struct request *r, json_t *doc,
 	for (i = 0; i < rec.pairs; i++)
 		if (!datapath_worker(s->datapath, rec.cpu[i]))
 			rec.cpu[i] = UINT16_MAX;
+	if (to_be_completed(&rec, doc) && queue_check_room(s, NULL))
+		rec.flags |= VMQ_QUEUE_F_WAITS;
 	return queue_allocate(s, &rec, false, q, err);
 }
 
@@ -250,7 +258,7 @@ void queue_import(void *service, struct request *r)
 	rc = import_rss(q, r, json_object_get(doc, "rss"), &r->err);
 	if (!rc)
 		rc = import_filters(q, r, json_object_get(doc, "filters"), &r->err);
-	if (!rc && q->rec.weight && json_is_true(json_object_get(doc, "complete"))) {
+	if (!rc && to_be_completed(&q->rec, doc)) {
 		rc = queue_complete(q, &why);
 		if (rc && rc != -ENOBUFS)
 			rc = vmq_err(&r->err, rc, "%s", why.text);

@@ -23,6 +23,7 @@ static const struct column queue_columns[] = {
 	{ "VM", "vm", false, false },
 	{ "STATE", "state", false, false },
 	{ "PHASE", "phase", false, false },
+	{ "WAITS", "waits", false, false },
 	{ "VLAN", "vlan", true, false },
 	{ "MACS", "macs", false, true },
 	{ "CPUS", "cpus", true, false },
