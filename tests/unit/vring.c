@@ -422,6 +422,32 @@ static void test_events(void)
 	is_int(interrupts(), 0, "without the event index: gets none");
 }
 
+/* Frames of the guest, a ring full at a time, until the used index is @end. */
+static void take_until(uint16_t end)
+{
+	while (d.used->idx != end) {
+		uint16_t i, n = MIN((uint16_t)(end - d.used->idx), (uint16_t)NUM);
+
+		for (i = 0; i < n; i++)
+			driver_give(&d, put_frame(slot(i), 60, 1), HDR + 60, 0);
+		if (take(n) != n)
+			break;
+	}
+}
+
+/* A guest that polls wants none, for as long as it has something to do. */
+static void test_polling_guest(void)
+{
+	begin(BASIC | F(RING_F_EVENT_IDX), NUM, 0);
+	take_until(1);
+	interrupts();
+	take_until(65530);
+	is_int(interrupts(), 0, "event index: a guest that polls is not told of 65,529 frames");
+	*driver_used_event(&d) = 65530;
+	take_until(2);
+	is_int(interrupts(), 1, "event index: it is told of the next when it waits again");
+}
+
 /* ---- dirty log ------------------------------------------------------------------ */
 
 static uint8_t log_bits[(GUEST_GPA + GUEST_SIZE) >> DIRTY_LOG_SHIFT >> 3];
@@ -513,6 +539,7 @@ int main(void)
 	test_segments();
 	test_wrap();
 	test_events();
+	test_polling_guest();
 	test_log();
 	rig_close();
 	return unit_done();

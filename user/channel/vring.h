@@ -77,8 +77,7 @@ struct vring_split {
 	struct ring_used  *used;
 	uint16_t avail_idx;	/* the guest's, as last read and checked */
 	uint16_t used_idx;	/* next entry to publish; behind it all is published */
-	uint16_t signalled;	/* used_idx when the guest was last interrupted */
-	bool	 signalled_valid;
+	bool	 signalled;	/* the guest was interrupted since the start */
 };
 
 struct vring {

@@ -65,7 +65,7 @@ static int split_start(struct vring *r)
 {
 	r->at.take = r->split.avail_idx = r->base;
 	r->split.used_idx = ring_load16(&r->split.used->idx);
-	r->split.signalled_valid = false;
+	r->split.signalled = false;
 	split_notify(r, true);
 	return 0;
 }
@@ -193,23 +193,29 @@ static bool split_wants_interrupt(const struct vring *r, uint16_t old)
 	if (!HAS(r, RING_F_EVENT_IDX))
 		return !(ring_load16(&r->split.avail->flags) & RING_AVAIL_NO_INTERRUPT);
 	event = ring_load16(&r->split.avail->ring[r->num]);
-	if (!r->split.signalled_valid)
+	if (!r->split.signalled)
 		return true;
 	return (uint16_t)(r->split.used_idx - event - 1) < (uint16_t)(r->split.used_idx - old);
 }
 
+/*
+ * Is the entry that the guest waits for among those that were published now? What
+ * was published since the last interrupt is no measure: after 65,536 entries, which
+ * a guest that polls takes without one, that wraps, and misses the entry.
+ */
 static bool split_publish(struct vring *r)
 {
+	uint16_t old = r->split.used_idx;
+
 	if (!r->at.done)
 		return false;
-	r->split.used_idx = (uint16_t)(r->split.used_idx + r->at.done);
+	r->split.used_idx = (uint16_t)(old + r->at.done);
 	r->at.done = 0;
 	store_release(&r->split.used->idx, htole16(r->split.used_idx));
 	split_log(r, 2, 2);
-	if (!split_wants_interrupt(r, r->split.signalled))
+	if (!split_wants_interrupt(r, old))
 		return false;
-	r->split.signalled = r->split.used_idx;
-	r->split.signalled_valid = true;
+	r->split.signalled = true;
 	return true;
 }
 
