@@ -16,6 +16,7 @@
 
 #include "channel/channel.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/parse.h"
 #include "common/util.h"
 #include "control/balance.h"
@@ -26,6 +27,8 @@
 
 #define RING_MIN 64u
 #define RING_MAX 4096u
+
+#define QUEUE_MEMORY (1u << 20)	/* at most, without its receive buffers */
 
 
 struct queue *queue_find(struct service *s, const char *name)
@@ -346,6 +349,9 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 		if (rc)
 			return rc;
 	}
+	rc = adopt ? 0 : memory_admit(QUEUE_MEMORY, err);
+	if (rc)
+		return vmq_err_prefix(err, "no memory for queue %s", want->name);
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return vmq_err_sys(err, -ENOMEM, "cannot make queue %s", want->name);

@@ -39,6 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/memory.h"
 #include "common/util.h"
 #include "datapath/rxq.h"
 
@@ -152,6 +153,10 @@ static int rxq_open_umem(struct rxq *q, uint32_t tx_frames, struct vmq_err *err)
 	int rc;
 
 	q->size = (size_t)(rx + tx_frames) * q->chunk;
+	rc = memory_admit(q->size, err);
+	if (rc)
+		return vmq_err_prefix(err, "no %zu MiB of frames for RX queue %u (see --queues, "
+				      "--frames)", (q->size + (1 << 20) - 1) >> 20, q->id);
 	q->area = mmap(NULL, q->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (q->area == MAP_FAILED) {
 		q->area = NULL;
