@@ -388,6 +388,24 @@ static inline struct datapath *rig_datapath(uint32_t txqs)
 	return dp;
 }
 
+/* These are all the stations there are. Return: 0, or an error and nothing changes. */
+static inline int rig_stations(struct uswitch *sw, const struct station *st, int n,
+			       struct vmq_err *err)
+{
+	int rc = 0;
+
+	switch_clear(sw);
+	for (int i = 0; i < n && !rc; i++)
+		rc = switch_set_station(sw, &st[i], err);
+	if (rc) {
+		switch_abort(sw);
+		return rc;
+	}
+	switch_commit(sw);
+	switch_settle(sw);
+	return 0;
+}
+
 static inline struct port *rig_port(struct datapath *dp, struct guest *g, uint32_t id,
 				    uint16_t rule, bool trust)
 {

@@ -305,7 +305,7 @@ static void open_all(uint32_t txqs)
 		st[p].rule = setup[p].rule;
 		st[p].port = port[p];
 	}
-	if (!dp || switch_set_stations(datapath_switch(dp), st, PORTS, &err)) {
+	if (!dp || rig_stations(datapath_switch(dp), st, PORTS, &err)) {
 		diag("%s", err.text);
 		ok(false, "a data path and its ports");
 		exit(unit_done());
@@ -314,7 +314,7 @@ static void open_all(uint32_t txqs)
 
 static void close_all(void)
 {
-	is_int(switch_set_stations(datapath_switch(dp), NULL, 0, NULL), 0, "no stations any more");
+	is_int(rig_stations(datapath_switch(dp), NULL, 0, NULL), 0, "no stations any more");
 	for (int p = 0; p < PORTS; p++)
 		port_close(port[p], false);
 	switch_stop(datapath_switch(dp));
@@ -371,14 +371,14 @@ static void test_first(void)
 	port_get_stats(st.port, &bpf, &now);
 	is_int(now.tx_frames, 0, "nothing is taken from its guest");
 	rig_mac(st.mac, 6);
-	is_int(switch_set_stations(datapath_switch(dp), &st, 1, &err), 0, "it becomes a station");
+	is_int(rig_stations(datapath_switch(dp), &st, 1, &err), 0, "it becomes a station");
 	port_set_paused(st.port, false);
 	while (!now.tx_frames && now_ns() < end)
 		port_get_stats(st.port, &bpf, &now);
 	datapath_sync(dp);
 	port_get_stats(st.port, &bpf, &now);
 	ok(now.tx_wire == 1 && !now.tx_spoofed, "then its first frame leaves");
-	switch_set_stations(datapath_switch(dp), NULL, 0, NULL);
+	rig_stations(datapath_switch(dp), NULL, 0, NULL);
 	port_close(st.port, false);
 	switch_stop(datapath_switch(dp));
 	datapath_close(dp);

@@ -8,8 +8,8 @@
  * are flushed like after any other clear.
  *
  * The control thread does nothing else meanwhile, so nothing here may take time for
- * each change and each queue: 65,536 changes meet up to 1,024 queues and their 16,384
- * addresses. Names and addresses are sorted once.
+ * each change and each queue: 65,536 changes meet up to 1,024 queues. Their names are
+ * sorted once.
  */
 #include "control/apply.h"
 
@@ -33,18 +33,11 @@ struct change {
 	uint8_t target;
 };
 
-struct own_address {
-	uint64_t key;		/* address and VLAN rule, as in the FIB */
-	struct queue *queue;
-};
-
 struct apply {
 	struct service *service;
 	struct request *request;
 	struct queue *by_name[VMQ_QUEUES_MAX];
 	size_t n_names;
-	struct own_address *own;	/* the ports' own */
-	size_t n_own;
 	struct change *change;
 	size_t n;
 	uint32_t before[VMQ_QUEUES_MAX + 1];	/* filters of each queue */
@@ -60,11 +53,6 @@ const struct param filter_apply_params[] = {
 
 /* ---- index ------------------------------------------------------------- */
 
-static uint64_t key_of(const uint8_t mac[6], uint16_t rule)
-{
-	return VMQ_FIB_KEY(mac_to_u48(mac), rule);
-}
-
 static int name_order(const void *a, const void *b)
 {
 	const struct queue *x = *(struct queue *const *)a, *y = *(struct queue *const *)b;
@@ -79,36 +67,14 @@ static int name_match(const void *name, const void *element)
 	return strcmp(name, q->rec.name);
 }
 
-static int address_order(const void *a, const void *b)
+static void index_queues(struct apply *a)
 {
-	const struct own_address *x = a, *y = b;
-
-	return x->key < y->key ? -1 : x->key > y->key;
-}
-
-static int index_queues(struct apply *a)
-{
-	struct service *s = a->service;
 	uint32_t id;
-	int m;
 
-	a->own = calloc(s->n_queues * VMQ_MACS_MAX + 1, sizeof(*a->own));
-	if (!a->own)
-		return -ENOMEM;
-	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
-		struct queue *q = s->queue[id];
-
-		if (!q)
-			continue;
-		a->by_name[a->n_names++] = q;
-		for (m = 0; m < q->rec.n_macs; m++)
-			a->own[a->n_own++] = (struct own_address){
-				.key = key_of(q->rec.mac[m], q->rec.rule), .queue = q,
-			};
-	}
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
+		if (a->service->queue[id])
+			a->by_name[a->n_names++] = a->service->queue[id];
 	qsort(a->by_name, a->n_names, sizeof(*a->by_name), name_order);
-	qsort(a->own, a->n_own, sizeof(*a->own), address_order);
-	return 0;
 }
 
 static struct queue *find_queue(const struct apply *a, const char *name)
@@ -119,23 +85,10 @@ static struct queue *find_queue(const struct apply *a, const char *name)
 	return found ? *found : queue_find(a->service, name);
 }
 
-/* An address that is another port's own is not to be had; only then look who it is. */
-static int check_own(const struct apply *a, const struct change *c, struct vmq_err *err)
-{
-	const struct own_address key = { .key = key_of(c->key.mac, c->key.rule) };
-	const struct own_address *found;
-
-	found = bsearch(&key, a->own, a->n_own, sizeof(key), address_order);
-	if (!found || found->queue == c->to)
-		return 0;
-	return queue_address_check(a->service, c->to, c->key.mac, c->key.rule, err);
-}
-
 static void apply_free(struct apply *a)
 {
 	if (!a)
 		return;
-	free(a->own);
 	free(a->change);
 	free(a);
 }
@@ -205,7 +158,7 @@ static int run_change(struct apply *a, struct change *c, struct vmq_err *err)
 	if (c->op == CHANGE_ADD) {
 		rc = queue_filter_check(a->service, &c->key, err);
 		if (!rc && c->to)
-			rc = check_own(a, c, err);
+			rc = queue_address_check(a->service, c->to, c->key.mac, c->key.rule, err);
 		rec = (struct vmq_filter){ .queue = c->to ? c->to->id : 0, .target = c->target,
 					   .owner = a->request->uid };
 		return rc ? rc : filters_add(fs, &c->key, &rec, NULL, err);
@@ -338,9 +291,7 @@ void filter_apply(void *service, struct request *r)
 	a->service = s;
 	a->request = r;
 	a->n = json_array_size(list);
-	rc = index_queues(a);
-	if (rc)
-		vmq_err_sys(&r->err, rc, "cannot hold the change");
+	index_queues(a);
 	for (i = 0; i < a->n && !rc; i++) {
 		rc = read_change(a, &a->change[i], json_array_get(list, i), &r->err);
 		if (rc)
@@ -358,6 +309,7 @@ void filter_apply(void *service, struct request *r)
 	for (i = 0; i < a->n; i++) {
 		if (a->change[i].target != VMQ_TARGET_SLOT)
 			continue;
+		address_follow(s, a->change[i].key.mac, a->change[i].key.rule);
 		if (a->change[i].op == CHANGE_ADD)
 			service_address_add(s, a->change[i].key.mac,
 					    a->change[i].key.rule);
@@ -366,7 +318,7 @@ void filter_apply(void *service, struct request *r)
 					    a->change[i].key.rule);
 	}
 	follow_states(a);
-	service_refresh_stations(s, NULL);
+	address_commit(s, NULL);
 	if (!a->flushing)
 		apply_answer(a);
 	return;

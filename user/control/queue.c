@@ -91,7 +91,7 @@ void queue_enter(struct queue *q, enum queue_state state)
 	balance_wake(q->service);
 }
 
-/* ---- addresses and stations: what follows from the filters ------------- */
+/* ---- the NIC's addresses: they follow the filters ------------------------ */
 
 void service_address_add(struct service *s, const uint8_t mac[6], uint16_t rule)
 {
@@ -104,81 +104,6 @@ void service_address_add(struct service *s, const uint8_t mac[6], uint16_t rule)
 void service_address_del(struct service *s, const uint8_t mac[6], uint16_t rule)
 {
 	netdev_addrs_del(s->addrs, mac, rule != VMQ_RULE_UNTAGGED);
-}
-
-/* A queue that is Freeing has left the switch. */
-static bool is_switched(const struct queue *q)
-{
-	return q && q->port && q->state != QUEUE_FREEING;
-}
-
-struct station_list {
-	struct service *service;
-	struct station *st;
-	uint32_t n;
-	uint32_t own;		/* the first ones are ports' own addresses, sorted */
-};
-
-static int station_order(const void *a, const void *b)
-{
-	const struct station *x = a, *y = b;
-	int order = memcmp(x->mac, y->mac, sizeof(x->mac));
-
-	return order ? order : x->rule - y->rule;
-}
-
-static int station_of_filter(const struct filter *f, void *arg)
-{
-	struct station_list *list = arg;
-	struct queue *q = list->service->queue[f->rec.queue];
-	struct station st;
-
-	/* A filter of a VLAN that the port does not carry is for the rings only. */
-	if (f->rec.target == VMQ_TARGET_DROP || !is_switched(q) ||
-	    (q->rec.rule != VMQ_RULE_ANY && f->key.rule != q->rec.rule))
-		return 0;
-	st = (struct station){ .rule = f->key.rule, .port = q->port };
-	memcpy(st.mac, f->key.mac, 6);
-	/*
-	 * A filter that was moved takes along what comes from the wire (F-20). The
-	 * address itself stays its port's: who sends with it, whom the switch knows by it.
-	 */
-	if (!bsearch(&st, list->st, list->own, sizeof(st), station_order))
-		list->st[list->n++] = st;
-	return 0;
-}
-
-int service_refresh_stations(struct service *s, struct vmq_err *err)
-{
-	struct station_list list = { .service = s };
-	uint32_t i, room = filters_count(s->filters);
-	int rc, m;
-
-	if (s->restoring)
-		return 0;
-	for (i = 1; i <= VMQ_QUEUES_MAX; i++)
-		if (s->queue[i])
-			room += s->queue[i]->rec.n_macs;
-	list.st = calloc(room ? room : 1, sizeof(*list.st));
-	if (!list.st)
-		return vmq_err_sys(err, -ENOMEM, "cannot list the stations");
-
-	for (i = 1; i <= VMQ_QUEUES_MAX; i++) {
-		struct queue *q = s->queue[i];
-
-		if (!is_switched(q))
-			continue;
-		for (m = 0; m < q->rec.n_macs; m++) {
-			list.st[list.n] = (struct station){ .rule = q->rec.rule, .port = q->port };
-			memcpy(list.st[list.n++].mac, q->rec.mac[m], 6);
-		}
-	}
-	list.own = list.n;
-	qsort(list.st, list.own, sizeof(*list.st), station_order);
-	filters_each(s->filters, station_of_filter, &list);
-	rc = switch_set_stations(datapath_switch(s->datapath), list.st, list.n, err);
-	free(list.st);
-	return rc;
 }
 
 /* ---- allocate ---------------------------------------------------------- */
@@ -207,20 +132,13 @@ int queue_check_name(struct service *s, const char *name, struct vmq_err *err)
 int queue_address_check(struct service *s, const struct queue *mine, const uint8_t mac[6],
 			uint16_t rule, struct vmq_err *err)
 {
+	const struct queue *q = address_owner(s, mac, rule);
 	char mac_word[MAC_STRLEN], rule_word[RULE_STRLEN];
-	uint32_t id;
-	int m;
 
-	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
-		const struct queue *q = s->queue[id];
-
-		for (m = 0; q && q != mine && m < q->rec.n_macs; m++)
-			if (q->rec.rule == rule && !memcmp(q->rec.mac[m], mac, 6))
-				return vmq_err(err, -EEXIST, "%s vlan %s is queue %s's already",
-					       format_mac(mac, mac_word),
-					       format_rule(rule, rule_word), q->rec.name);
-	}
-	return 0;
+	if (!q || q == mine)
+		return 0;
+	return vmq_err(err, -EEXIST, "%s vlan %s is queue %s's already", format_mac(mac, mac_word),
+		       format_rule(rule, rule_word), q->rec.name);
 }
 
 /* An address is one port's: not the host's, and no other queue's in that VLAN. */
@@ -410,7 +328,9 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	}
 	s->queue[q->id] = q;
 	s->n_queues++;
-	rc = service_refresh_stations(s, err);
+	address_own(q);
+	address_follow_queue(q);
+	rc = address_commit(s, err);
 	if (rc)
 		goto err_port;
 	/* Not before it is a station: what the guest says first would be refused. */
@@ -423,9 +343,9 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	return 0;
 
 err_port:
+	address_disown(q);	/* no worker has seen it as a station */
 	s->queue[q->id] = NULL;
 	s->n_queues--;
-	service_refresh_stations(s, NULL);
 	port_close(q->port, adopt);
 err_record:
 	if (!adopt) {
@@ -658,8 +578,10 @@ int queue_filter_set(struct queue *q, const struct vmq_filter_key *key, uint32_t
 	/* Paused -> Running: only now may frames come (S-6). */
 	if (q->state == QUEUE_PAUSED)
 		rc = filters_activate(s->filters, q->id, queue_fib_value(q), err);
-	if (!rc)
-		rc = service_refresh_stations(s, err);
+	if (!rc) {
+		address_follow(s, key->mac, key->rule);
+		rc = address_commit(s, err);
+	}
 	if (rc) {
 		if (q->state == QUEUE_PAUSED)
 			filters_deactivate(s->filters, q->id);
@@ -773,7 +695,11 @@ int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err 
 		for (i = 0; i < q->rec.n_macs; i++)
 			move_address(q->service, q->rec.mac[i], before, rule);
 	}
+	address_disown(q);
 	q->rec.rule = rule;
+	address_own(q);
+	if (rule != before)
+		address_follow_all(q->service);
 	q->rec.flags = trust ? q->rec.flags | VMQ_QUEUE_F_TRUST
 			     : q->rec.flags & ~VMQ_QUEUE_F_TRUST;
 	port_set_policy(q->port, rule, trust);
@@ -783,7 +709,7 @@ int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err 
 		if (rc)
 			return rc;
 	}
-	rc = service_refresh_stations(q->service, err);
+	rc = address_commit(q->service, err);
 	return rc ? rc : queue_save(q, err);
 }
 

@@ -17,6 +17,7 @@
 #define VMQ_QUEUE_H
 
 #include "adapter/rss_plan.h"
+#include "control/address.h"
 #include "control/service.h"
 
 #define DRAIN_TIMEOUT_MS 200	/* unless the caller says otherwise */
@@ -49,6 +50,7 @@ struct queue {
 	uint32_t id;
 	enum queue_state state;
 	struct vmq_queue_record rec;
+	struct own_address own[VMQ_MACS_MAX];	/* of its port */
 	uint64_t client_id;	/* connection it belongs to; 0: outlives all */
 	struct port *port;
 	char	*channel_lost;	/* why a restart could not open the channel, or NULL */
@@ -154,9 +156,7 @@ int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err 
 int queue_set_paused(struct queue *q, bool paused, struct vmq_err *err);
 int queue_save(struct queue *q, struct vmq_err *err);	/* record -> pinned map */
 
-/* The FIB value and stations follow what the verbs changed. */
 uint32_t queue_fib_value(const struct queue *q);
-int service_refresh_stations(struct service *s, struct vmq_err *err);
 /* NIC address filters follow the filters. */
 void service_address_add(struct service *s, const uint8_t mac[6], uint16_t rule);
 void service_address_del(struct service *s, const uint8_t mac[6], uint16_t rule);

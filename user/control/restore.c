@@ -119,7 +119,8 @@ void restore_all(struct service *s)
 	attach_each_queue(s->attachment, restore_queue, &re);
 	attach_each_filter(s->attachment, restore_filter, &re);
 	s->restoring = false;
-	if (service_refresh_stations(s, &err))
+	address_follow_all(s);
+	if (address_commit(s, &err))
 		log_warn("the switch knows no virtual machine: %s", err.text);
 	/* Pairs that a queue has no more, and queues that are no more. */
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++)

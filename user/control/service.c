@@ -25,6 +25,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "control/address.h"
 #include "control/balance.h"
 #include "control/device.h"
 #include "control/events.h"
@@ -224,6 +225,8 @@ static int open_adapter(struct service *s, struct vmq_err *err)
 	rc = fib_open(&s->fib, s->info->fib, s->info->fib_ctl, grace, s);
 	if (!rc)
 		rc = filters_open(&s->filters, s->attachment, s->fib);
+	if (!rc)
+		rc = addresses_open(&s->addresses);
 	if (rc)
 		return vmq_err_sys(err, rc, "cannot build the FIB");
 	rc = rss_map_open(&s->rss, s->info->rss_fd, s->info->toeplitz_fd,
@@ -361,6 +364,7 @@ void service_close(struct service *s)
 	place_undo(s->place);
 	netdev_watch_close(s->watch);
 	netdev_addrs_close(s->addrs);
+	addresses_close(s->addresses);
 	filters_close(s->filters);
 	rss_map_close(s->rss);
 	barrier_close(s->barrier);

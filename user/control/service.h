@@ -43,6 +43,7 @@ struct service_config {
 	bool	 keep;		/* on exit leave link and pins for the next run */
 };
 
+struct addresses;
 struct queue;
 struct balance;
 
@@ -54,6 +55,7 @@ struct service {
 	struct counters counters;
 	struct fib *fib;
 	struct filters *filters;
+	struct addresses *addresses;	/* whose they are */
 	struct rss_map *rss;
 	struct barrier *barrier;
 	struct netdev_addrs *addrs;

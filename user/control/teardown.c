@@ -118,6 +118,7 @@ static void queue_release(struct queue *q, bool keep)
 		service_address_del(s, q->rec.mac[i], q->rec.rule);
 	if (!keep)
 		attach_queue_del(s->attachment, q->id);
+	address_disown(q);
 	s->queue[q->id] = NULL;
 	s->n_queues--;
 }
@@ -168,8 +169,7 @@ static void operation_drained(struct port_drain *d)
 	}
 	queue_announce(q, "dma-stopped");
 	queue_enter(q, state_next(q->state, QUEUE_EV_DMA_STOPPED));
-	/* Freeing is out of the switch: after this no worker can reach the port. */
-	service_refresh_stations(q->service, NULL);
+	address_leave(q);
 	q->op.closing.done = operation_closed;
 	port_rings_close(q->port, &q->op.closing);
 }
@@ -249,6 +249,7 @@ static int clear_one(struct queue *q, const struct filter *f, struct vmq_err *er
 		return rc;
 	if (last)
 		filters_deactivate(s->filters, q->id);
+	address_follow(s, key.mac, key.rule);
 	service_address_del(s, key.mac, key.rule);
 	queue_enter(q, next);
 	return 0;
@@ -263,7 +264,7 @@ int queue_filter_clear(struct queue *q, const struct filter *f,
 	rc = clear_one(q, f, err);
 	if (rc)
 		return rc;
-	rc = service_refresh_stations(q->service, err);
+	rc = address_commit(q->service, err);
 	if (rc)
 		return rc;
 	if (!running || q->state == QUEUE_RUNNING)
@@ -301,7 +302,8 @@ int queue_filter_move(struct queue *q, const struct filter *f, struct queue *to,
 		filters_deactivate(fs, q->id);
 	queue_enter(to, next);
 	queue_enter(q, left);
-	rc = service_refresh_stations(q->service, err);
+	address_follow(q->service, f->key.mac, f->key.rule);
+	rc = address_commit(q->service, err);
 	if (rc || !last || !running)
 		return rc;
 	queue_flush(q, done, arg);
@@ -332,7 +334,7 @@ static int clear_all(struct queue *q, struct vmq_err *err)
 	rc = filters_each(q->service->filters, clear_if_of_queue, &c);
 	if (rc)
 		return rc;
-	return service_refresh_stations(q->service, err);
+	return address_commit(q->service, err);
 }
 
 int queue_drain(struct queue *q, uint32_t timeout_ms,
@@ -425,7 +427,9 @@ void queue_destroy_all(struct service *s, bool keep)
 		if (s->queue[id])
 			filters_deactivate(s->filters, id);
 	barrier_wait(s->barrier);
-	switch_set_stations(datapath_switch(s->datapath), NULL, 0, NULL);
+	switch_clear(datapath_switch(s->datapath));
+	switch_commit(datapath_switch(s->datapath));
+	switch_settle(datapath_switch(s->datapath));
 	datapath_end(s->datapath);
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
 		struct queue *q = s->queue[id];

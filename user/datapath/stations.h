@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * stations.h - one immutable list of who is where
+ * stations.h - the switch's list: who is where
  *
- * Built once by the control thread, read by any number of workers, freed when
- * none of them can see it any more (switch.c). Ports are opaque here: nothing
+ * Changed by the control thread, read by any number of workers without a lock.
+ * Readers see one whole version: stations that were set come into view together,
+ * at the commit. What a version has left behind is kept for those who may still
+ * read it, until the caller knows that none does. Ports are opaque here: nothing
  * looks into them.
  */
 #ifndef VMQ_STATIONS_H
@@ -17,35 +19,56 @@
 
 struct stations;
 
+int stations_open(struct stations **out);	/* an empty list; 0 or -ENOMEM */
+void stations_close(struct stations *s);	/* without readers; NULL is fine */
+
+/* ---- control thread: a change is any number of these, then commit or abort ---- */
+
+/* Has a station of this address come as the first, or gone as the last? */
+enum station_mac { STATION_MAC_STAYS, STATION_MAC_CAME, STATION_MAC_WENT };
+
 /**
- * stations_build() - make a list
- * @out: the list
- * @st: stations, copied; the same one twice counts once
- * @n: how many, 0 and more
+ * stations_set() - say whose an address is in a VLAN
+ * @s: list
+ * @st: address, rule, and port; port NULL: nobody's
+ * @mac: out: what that does to the address
  * @err: sentence
  *
- * Return: 0; -EINVAL for an address or rule that no station can have; -EEXIST
- * when two ports claim the same address in the same VLAN; -ENOMEM.
+ * Costs the same in a list of any size, but for the logarithm.
+ *
+ * Return: 0; -EINVAL for an address or rule that no station can have; -ENOMEM.
+ * After an error the change can only be aborted.
  */
-int stations_build(struct stations **out, const struct station *st, uint32_t n,
-		   struct vmq_err *err);
-void stations_free(struct stations *s);		/* NULL is fine */
+int stations_set(struct stations *s, const struct station *st, enum station_mac *mac,
+		 struct vmq_err *err);
+
+/* As a change without anything before it: all leave. @went gets each address; cannot fail. */
+void stations_clear(struct stations *s, void (*went)(void *arg, uint64_t mac), void *arg);
+
+void stations_commit(struct stations *s);	/* now readers see it */
+void stations_abort(struct stations *s);	/* as if nothing had been set */
+
+/* Of what has been set so far: how many; does anybody have that address? */
+uint32_t stations_count(const struct stations *s);
+bool stations_know(const struct stations *s, uint64_t mac);
+
+/* Pieces that only readers of older versions see; free them: there are no such readers. */
+uint32_t stations_retired(const struct stations *s);
+void stations_reclaim(struct stations *s);
+
+/* ---- readers -------------------------------------------------------------------- */
 
 /* As switch_lookup() and switch_owns() say. */
 struct port *stations_find(const struct stations *s, const uint8_t mac[6], uint16_t vlan);
 bool stations_own(const struct stations *s, const struct port *port, const uint8_t mac[6],
 		  uint16_t vlan);
 
-/* A run of ports, each once. */
-struct port_list {
-	struct port *const *port;
-	uint32_t n;
+/* The ports of a VLAN, each once: those of that very rule, and those of rule ANY. */
+struct flood {
+	const struct row *row[2];
+	uint32_t at[2];
 };
-
-/* The ports of a VLAN, for floods: those of that very rule, and those of rule ANY. */
-void stations_flood(const struct stations *s, uint16_t vlan, struct port_list out[2]);
-
-/* All addresses, sorted, each once, as 48-bit numbers (mac_to_u48()). */
-const uint64_t *stations_macs(const struct stations *s, uint32_t *n);
+void stations_flood(const struct stations *s, uint16_t vlan, struct flood *f);
+struct port *flood_next(struct flood *f);	/* NULL: no more */
 
 #endif /* VMQ_STATIONS_H */

@@ -4,11 +4,15 @@
  *
  * DOC: Theory of operation
  *
- * Workers ask the current list of stations (stations.h) with one acquire load
- * and no lock. The control thread never changes a list: it builds the next one,
- * swaps the pointer, waits until every worker has been between two batches
- * (datapath_sync()), and frees the old one. No worker keeps the pointer, or a
- * port from it, from one batch to the next.
+ * Workers ask the current version of the list of stations (stations.h) with one
+ * acquire load and no lock. The control thread never changes what they may see: it
+ * publishes the next version, and frees what that has replaced when every worker has
+ * been between two batches (datapath_sync()). No worker keeps a part of the list, or
+ * a port from it, from one batch to the next.
+ *
+ * Waiting for workers costs them and us a wake-up, and a filter may change thousands
+ * of times a second. So it is done once for RETIRED_MAX pieces, about 300 KiB, and
+ * where somebody must know: before a port is closed (switch_settle()).
  *
  * The uplink's filter follows in the order that loses nothing: addresses that
  * are new get in before the list names them, those that have gone are shut out
@@ -22,47 +26,51 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/parse.h"
 #include "common/util.h"
 #include "datapath/datapath.h"
 #include "datapath/port.h"
 #include "datapath/stations.h"
 #include "datapath/uplink.h"
 
+#define RETIRED_MAX 1024u	/* pieces of old versions; a change leaves about 8 */
+
 struct uswitch {
-	struct stations *stations;	/* never NULL; replaced as a whole */
+	struct stations *stations;
 	struct datapath *dp;
 	struct uplink *uplink;
+	uint64_t *moved;	/* addresses that the change has brought or taken */
+	uint32_t n_moved, moved_room;
 };
 
 /* ---- workers ------------------------------------------------------------ */
 
 struct port *switch_lookup(struct uswitch *sw, const uint8_t mac[6], uint16_t vlan)
 {
-	return stations_find(load_acquire(&sw->stations), mac, vlan);
+	return stations_find(sw->stations, mac, vlan);
 }
 
 bool switch_owns(struct uswitch *sw, const struct port *port, const uint8_t mac[6],
 		 uint16_t vlan)
 {
-	return stations_own(load_acquire(&sw->stations), port, mac, vlan);
+	return stations_own(sw->stations, port, mac, vlan);
 }
 
 /* Return: ports that the frame was for; *@got: those that took it. */
 static uint32_t switch_flood_to(struct uswitch *sw, const struct port *from,
 				const struct frame_info *fi, uint16_t vlan, uint32_t *got)
 {
-	struct port_list list[2];
 	uint32_t asked = 0;
+	struct flood flood;
+	struct port *port;
 
 	*got = 0;
-	stations_flood(load_acquire(&sw->stations), vlan, list);
-	for (int l = 0; l < 2; l++) {
-		for (uint32_t i = 0; i < list[l].n; i++) {
-			if (list[l].port[i] == from)
-				continue;
-			asked++;
-			*got += port_switch_in(list[l].port[i], fi, vlan);
-		}
+	stations_flood(sw->stations, vlan, &flood);
+	while ((port = flood_next(&flood))) {
+		if (port == from)
+			continue;
+		asked++;
+		*got += port_switch_in(port, fi, vlan);
 	}
 	return asked;
 }
@@ -100,75 +108,78 @@ static enum uplink_fate switch_from_wire(void *arg, const struct frame_info *fi,
 
 /* ---- control thread ------------------------------------------------------ */
 
-/* Addresses of @to that are not in @from: added to the filter, or taken back. */
-static int switch_admit(struct uswitch *sw, const struct stations *from,
-			const struct stations *to, struct vmq_err *err)
+static int switch_note(struct uswitch *sw, uint64_t mac)
 {
-	uint32_t n_from, n_to, f = 0;
-	const uint64_t *old = stations_macs(from, &n_from);
-	const uint64_t *new = stations_macs(to, &n_to);
+	uint32_t room = MAX(64u, sw->moved_room * 2);
+	uint64_t *grown;
 
-	for (uint32_t t = 0; t < n_to; t++) {
-		int rc;
-
-		while (f < n_from && old[f] < new[t])
-			f++;
-		if (f < n_from && old[f] == new[t])
-			continue;
-		rc = uplink_add_mac(sw->uplink, new[t], err);
-		if (rc)
-			return rc;
+	if (sw->n_moved == sw->moved_room) {
+		grown = realloc(sw->moved, room * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		sw->moved = grown;
+		sw->moved_room = room;
 	}
+	sw->moved[sw->n_moved++] = mac;
 	return 0;
 }
 
-/* Addresses of @from that are not in @to: shut out. */
-static void switch_expel(struct uswitch *sw, const struct stations *from,
-			 const struct stations *to)
+int switch_set_station(struct uswitch *sw, const struct station *st, struct vmq_err *err)
 {
-	uint32_t n_from, n_to, t = 0;
-	const uint64_t *old = stations_macs(from, &n_from);
-	const uint64_t *new = stations_macs(to, &n_to);
-
-	for (uint32_t f = 0; f < n_from; f++) {
-		while (t < n_to && new[t] < old[f])
-			t++;
-		if (t == n_to || new[t] != old[f])
-			uplink_del_mac(sw->uplink, old[f]);
-	}
-}
-
-/**
- * switch_set_stations() - replace the list of stations
- * @sw: the switch
- * @st: stations, copied
- * @n: how many
- * @err: sentence
- *
- * Return: 0; -EINVAL, -EEXIST as stations_build() says, -ENOMEM, or what the
- * filter's map says. After an error the old list is in use.
- */
-int switch_set_stations(struct uswitch *sw, const struct station *st, uint32_t n,
-			struct vmq_err *err)
-{
-	struct stations *old = sw->stations, *new;
+	uint64_t mac48 = mac_to_u48(st->mac);
+	enum station_mac mac;
 	int rc;
 
-	rc = stations_build(&new, st, n, err);
+	rc = stations_set(sw->stations, st, &mac, err);
+	if (rc || mac == STATION_MAC_STAYS)
+		return rc;
+	rc = switch_note(sw, mac48);
 	if (rc)
-		return rc;
-	rc = switch_admit(sw, old, new, err);
-	if (rc) {
-		switch_expel(sw, new, old);
-		stations_free(new);
-		return rc;
+		return vmq_err_sys(err, rc, "no memory for the list of stations");
+	return mac == STATION_MAC_CAME ? uplink_add_mac(sw->uplink, mac48, err) : 0;
+}
+
+/* Without memory the filter keeps an address: its frames are heard and ignored. */
+static void switch_went(void *sw, uint64_t mac)
+{
+	switch_note(sw, mac);
+}
+
+void switch_clear(struct uswitch *sw)
+{
+	stations_clear(sw->stations, switch_went, sw);
+}
+
+/* Who is not in the list, now that the change is made or not, is shut out. */
+static void switch_expel(struct uswitch *sw)
+{
+	while (sw->n_moved) {
+		uint64_t mac = sw->moved[--sw->n_moved];
+
+		if (!stations_know(sw->stations, mac))
+			uplink_del_mac(sw->uplink, mac);
 	}
-	store_release(&sw->stations, new);
-	uplink_set_open(sw->uplink, n > 0);
-	switch_expel(sw, old, new);
+}
+
+void switch_commit(struct uswitch *sw)
+{
+	stations_commit(sw->stations);
+	uplink_set_open(sw->uplink, stations_count(sw->stations) > 0);
+	switch_expel(sw);
+	if (stations_retired(sw->stations) >= RETIRED_MAX)
+		switch_settle(sw);
+}
+
+void switch_abort(struct uswitch *sw)
+{
+	stations_abort(sw->stations);
+	switch_expel(sw);
+}
+
+void switch_settle(struct uswitch *sw)
+{
 	datapath_sync(sw->dp);
-	stations_free(old);
-	return 0;
+	stations_reclaim(sw->stations);
 }
 
 /**
@@ -195,8 +206,10 @@ int switch_open(struct uswitch **out, struct datapath *dp, int ifindex,
 	if (!sw)
 		return vmq_err(err, -ENOMEM, "no memory for the switch on %s", ifname);
 	sw->dp = dp;
-	rc = stations_build(&sw->stations, NULL, 0, err);
-	if (!rc)
+	rc = stations_open(&sw->stations);
+	if (rc)
+		vmq_err(err, rc, "no memory for the switch on %s", ifname);
+	else
 		rc = uplink_open(&sw->uplink, &cfg, err);
 	if (rc) {
 		switch_close(sw);
@@ -212,7 +225,8 @@ void switch_close(struct uswitch *sw)
 	if (!sw)
 		return;
 	uplink_close(sw->uplink);
-	stations_free(sw->stations);
+	stations_close(sw->stations);
+	free(sw->moved);
 	free(sw);
 }
 

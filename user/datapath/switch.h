@@ -2,10 +2,10 @@
 /*
  * switch.h - who is where: stations, floods, VM to VM, and queue 0
  *
- * A *station* is a (MAC, VLAN rule) behind a port. The list of stations is
- * replaced as a whole by the control thread; workers read the current snapshot
- * without a lock, and the old one is freed after every worker has passed a
- * quiet point (datapath_sync()).
+ * A *station* is a (MAC, VLAN rule) behind a port. The control thread changes the
+ * list of stations in versions; workers read the current one without a lock, and
+ * what is left of older ones is freed after every worker has passed a quiet point
+ * (datapath_sync()).
  *
  * The *uplink* is a packet socket on the interface: XDP cannot copy a frame to
  * several sockets, so broadcast and multicast go to the host and the switch
@@ -46,12 +46,21 @@ int switch_start(struct uswitch *sw, struct worker *w, struct vmq_err *err);
 void switch_stop(struct uswitch *sw);
 
 /*
- * Replace the stations and the ports that get floods (a port with stations
- * gets floods of its stations' rules). Copies @st. Control thread. On return
- * no worker uses a port that is not in @st.
+ * Control thread: a change is any number of switch_set_station() and then
+ * switch_commit(), from which on workers see all of it, or switch_abort(). A port
+ * with stations gets floods of its stations' rules.
+ *
+ * switch_set_station(): @st's address is its port's; port NULL: nobody's any more.
+ * Return: 0; -EINVAL, -ENOMEM as stations_set() says, or what the uplink's filter
+ * says. After an error there is only switch_abort().
+ * switch_clear(): all leave; the first of a change, or all of it. Cannot fail.
+ * switch_settle(): after a commit; on return no worker uses a port without stations.
  */
-int switch_set_stations(struct uswitch *sw, const struct station *st, uint32_t n,
-			struct vmq_err *err);
+int switch_set_station(struct uswitch *sw, const struct station *st, struct vmq_err *err);
+void switch_clear(struct uswitch *sw);
+void switch_commit(struct uswitch *sw);
+void switch_abort(struct uswitch *sw);
+void switch_settle(struct uswitch *sw);
 
 /*
  * Workers. transmit.c asks where a frame goes.
