@@ -222,3 +222,24 @@ apply_many()
 		before=$(filters)
 	done
 }
+
+@test "changes of many that come at once are made one after the other, and hold up nobody" {
+	ctl queue add a --mac $M1
+	ctl queue add b
+	ctl filter add a --mac $M2 --vlan 5	# neither is ever without a filter, and flushed
+	ctl filter add b --mac $M3 --vlan 5
+	list=()
+	for i in {10..20}; do
+		[ "$i" -ne 16 ] || list+=(filter.list)
+		list+=("filter.apply $(jq -nc --arg i "$i" --arg mac $M1 '{changes: [
+			{op: "add", mac: "52:54:00:00:01:\($i)", vlan: "5", queue: "b"},
+			{op: "move", mac: $mac, vlan: "untagged",
+			 queue: (if ($i | tonumber) % 2 == 1 then "b" else "a" end)}]}')")
+	done
+	run -0 at_once "${list[@]}"
+	[ "$(jq -s '[.[] | select(.result.changes == 2)] | length' <<<"$output")" -eq 11 ]
+	# Each waits for a grace period of its own; the list does not wait for the last of them.
+	[ "$(jq -s 'map(.id) | index(7) < index(12)' <<<"$output")" = true ]
+	[ "$(ctl filter list -j | jq '.filters | length')" -eq 14 ]
+	[ "$(ctl filter list -j | jq -r --arg mac $M1 '.filters[] | select(.mac == $mac) | .queue_name')" = a ]
+}

@@ -179,6 +179,64 @@ static void test_transactions(void)
 	fib_close(f);
 }
 
+/* A half keeps its seed until all of it is written anew. */
+static void test_behind(void)
+{
+	struct fib *f = fresh(count_grace);
+	uint64_t key = VMQ_FIB_KEY(MAC + 1, 0), word[2];
+	bool agrees = true;
+	uint32_t i;
+
+	for (i = 0; i < 5000; i++)
+		fib_set(f, VMQ_FIB_KEY(MAC + i, 0), value(1, 1));
+	word[0] = ctl;
+	fib_begin(f);
+	fib_commit(f);
+	word[1] = ctl;
+	for (i = 0; i < 2000; i++) {
+		fib_begin(f);
+		fib_set(f, key, value(2, i % 4096));
+		fib_commit(f);
+		agrees &= ctl == word[i % 2] && look(key) == value(2, i % 4096) &&
+			  look(key + 65536) == value(1, 1);
+	}
+	ok(agrees, "a transaction writes what has changed, and not the table");
+	fib_begin(f);
+	fib_set(f, key, value(3, 1));
+	fib_del(f, key + 65536);
+	fib_abort(f);
+	fib_begin(f);
+	fib_commit(f);
+	ok(look(key) == value(2, 1999 % 4096) && look(key + 65536) == value(1, 1) &&
+	   ctl == word[0], "nor does what an aborted one has written come to light");
+	for (i = 0; i < 10000; i++)
+		fib_set(f, VMQ_FIB_KEY(MAC + i, 0), value(4, 4));
+	fib_begin(f);
+	fib_commit(f);
+	ok(ctl != word[1] && look(key) == value(4, 4), "unless that is much");
+	fib_close(f);
+}
+
+static void test_waits(void)
+{
+	struct fib *f = fresh(count_grace);
+	uint32_t flips;
+
+	ok(!fib_waits(f), "the first begin does not wait");
+	fib_begin(f);
+	fib_commit(f);
+	ok(fib_waits(f), "the second does");
+	flips = fib_flips(f);
+	fib_passed(f, flips);
+	ok(!fib_waits(f), "unless a grace period has passed");
+	fib_begin(f);
+	fib_commit(f);
+	fib_passed(f, flips);
+	ok(fib_waits(f), "since the last commit");
+	is_int(graces, 0, "nobody has waited");
+	fib_close(f);
+}
+
 /* ---- against a model ------------------------------------------------ */
 
 #define UNIVERSE 3000
@@ -555,6 +613,8 @@ int main(void)
 	test_basics();
 	test_any();
 	test_transactions();
+	test_behind();
+	test_waits();
 	test_model();
 	test_full("consecutive MACs", seq_key);
 	test_full("16 MACs on all VLANs", vlan_key);

@@ -17,7 +17,12 @@
  *
  * Dead slots add up, so from time to time the live keys are written into the
  * other half; that is an ordinary transaction without changes. A half that
- * frames have looked at is cleared only after a grace period.
+ * frames have looked at is written only after a grace period.
+ *
+ * The half that no frame looks at was the table once, and lacks what has changed
+ * since: those keys are noted. A transaction begins by changing them there, too, so
+ * it costs what changes and not what there is; only when they are many, or the
+ * half is full of dead slots, all live keys are written anew.
  *
  * The table's truth is a shadow in private memory. The mapping is written and
  * never read: it belongs to whoever can open the pinned map, and a stray write
@@ -53,6 +58,9 @@
 
 #define DEAD	1u
 
+/* Keys that the halves may differ in: above that, writing all is as cheap. */
+#define BEHIND_MAX	8192u
+
 enum half_state {
 	HALF_CLEAN,		/* all slots empty */
 	HALF_DIRTY,		/* written, but frames never looked here */
@@ -74,6 +82,9 @@ struct fib {
 	int active;		/* index of the half frames look at */
 	bool building;		/* a transaction is open, in the other half */
 	bool broken;		/* ... and has lost keys: it can only be aborted */
+	uint32_t flips;		/* transactions committed */
+	uint64_t *behind;	/* keys in which the halves may differ */
+	uint32_t n_behind;	/* beyond BEHIND_MAX: everywhere */
 	uint64_t *ctl;
 	int (*grace)(void *arg);
 	void *arg;
@@ -227,15 +238,17 @@ int fib_open(struct fib **out, struct vmq_fib_bucket *buckets, uint64_t *ctl,
 	f->grace = grace;
 	f->arg = arg;
 	f->list = calloc(VMQ_FILTERS_MAX + 1, sizeof(*f->list));
+	f->behind = calloc(BEHIND_MAX, sizeof(*f->behind));
 	for (i = 0; i < 2; i++) {
 		f->half[i].map = buckets[i * VMQ_FIB_BUCKETS].slot;
 		f->half[i].shadow = calloc(HALF_SLOTS, sizeof(*f->half[i].shadow));
 	}
-	if (!f->list || !f->half[0].shadow || !f->half[1].shadow) {
+	if (!f->list || !f->behind || !f->half[0].shadow || !f->half[1].shadow) {
 		fib_close(f);
 		return -ENOMEM;
 	}
-	half_clear(&f->half[0]);
+	for (i = 0; i < 2; i++)
+		half_clear(&f->half[i]);
 	f->half[0].state = HALF_SEEN;
 	fib_publish(f);
 	*out = f;
@@ -249,6 +262,7 @@ void fib_close(struct fib *f)
 	free(f->half[0].shadow);
 	free(f->half[1].shadow);
 	free(f->list);
+	free(f->behind);
 	free(f);
 }
 
@@ -268,7 +282,42 @@ uint32_t fib_get(const struct fib *f, uint64_t key)
 	return i < 0 ? 0 : h->shadow[i].value;
 }
 
-int fib_begin(struct fib *f)
+static void fib_note(struct fib *f, uint64_t key)
+{
+	if (f->n_behind < BEHIND_MAX)
+		f->behind[f->n_behind] = key;
+	if (f->n_behind <= BEHIND_MAX)
+		f->n_behind++;
+}
+
+/* Make the idle half say what the other does, key by key. False: not that way. */
+static bool fib_catch_up(struct fib *f)
+{
+	const struct half *now = &f->half[f->active];
+	struct half *idle = &f->half[!f->active];
+
+	if (f->n_behind > BEHIND_MAX)
+		return false;
+	if (f->n_behind && idle->state == HALF_CLEAN)
+		idle->state = HALF_DIRTY;
+	while (f->n_behind) {
+		uint64_t key = f->behind[f->n_behind - 1];
+		int from = half_find(now, key), to = half_find(idle, key);
+
+		if (from < 0 && to >= 0)
+			half_kill(idle, to);
+		else if (from >= 0 && to >= 0)
+			half_move(idle, to, now->shadow[from].value);
+		else if (from >= 0 && (idle->used >= USED_MAX ||
+				       half_put(idle, key, now->shadow[from].value)))
+			return false;
+		f->n_behind--;
+	}
+	return true;
+}
+
+/* Begin; @anew: without the dead slots that the idle half has. */
+static int fib_prepare(struct fib *f, bool anew)
 {
 	struct half *idle = &f->half[!f->active];
 	int rc;
@@ -281,12 +330,39 @@ int fib_begin(struct fib *f)
 			return rc;
 		idle->state = HALF_DIRTY;
 	}
-	rc = half_load(idle, f->list, half_collect(&f->half[f->active], f->list));
-	if (rc)
-		return rc;
+	if (anew || !fib_catch_up(f)) {
+		f->n_behind = BEHIND_MAX + 1;
+		rc = half_load(idle, f->list, half_collect(&f->half[f->active], f->list));
+		if (rc)
+			return rc;
+		f->n_behind = 0;
+	}
 	f->building = true;
 	f->broken = false;
 	return 0;
+}
+
+int fib_begin(struct fib *f)
+{
+	return fib_prepare(f, false);
+}
+
+bool fib_waits(const struct fib *f)
+{
+	return f->half[!f->active].state == HALF_SEEN;
+}
+
+uint32_t fib_flips(const struct fib *f)
+{
+	return f->flips;
+}
+
+void fib_passed(struct fib *f, uint32_t flips)
+{
+	struct half *idle = &f->half[!f->active];
+
+	if (flips == f->flips && idle->state == HALF_SEEN)
+		idle->state = HALF_DIRTY;
 }
 
 int fib_commit(struct fib *f)
@@ -297,6 +373,7 @@ int fib_commit(struct fib *f)
 		return -ENOSPC;
 	f->building = false;
 	f->active = !f->active;
+	f->flips++;
 	f->half[f->active].state = HALF_SEEN;
 	fib_publish(f);
 	return 0;
@@ -315,7 +392,7 @@ static int fib_rebuild_with(struct fib *f, uint64_t key, uint32_t value)
 	int rc;
 
 	if (!f->building) {
-		rc = fib_begin(f);
+		rc = fib_prepare(f, true);
 		if (rc)
 			return rc;
 		rc = fib_set(f, key, value);
@@ -330,6 +407,8 @@ static int fib_rebuild_with(struct fib *f, uint64_t key, uint32_t value)
 	f->list[n++] = (struct vmq_fib_slot){ .key = key, .value = value };
 	rc = half_load(h, f->list, n);
 	f->broken = rc != 0;
+	if (f->broken)
+		f->n_behind = BEHIND_MAX + 1;
 	return rc;
 }
 
@@ -342,6 +421,7 @@ int fib_set(struct fib *f, uint64_t key, uint32_t value)
 	if (key == VMQ_FIB_EMPTY || key == VMQ_FIB_TOMB ||
 	    VMQ_FIB_TARGET(value) == VMQ_TARGET_NONE)
 		return -EINVAL;
+	fib_note(f, key);
 	i = half_find(h, key);
 	if (i >= 0) {
 		half_move(h, i, value);
@@ -366,6 +446,7 @@ int fib_del(struct fib *f, uint64_t key)
 	i = half_find(h, key);
 	if (i < 0)
 		return i;
+	fib_note(f, key);
 	half_kill(h, i);
 	fib_publish_any(f, had_any);
 	return 0;

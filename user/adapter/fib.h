@@ -28,7 +28,7 @@ struct fib;
  * @buckets: mapped array, 2 * VMQ_FIB_BUCKETS
  * @ctl: the program's `vmq_fib_ctl`, mapped
  * @grace: waits until no program run that began before it is still running; a
- *         half is cleared for reuse only after it. Returns 0 or -errno.
+ *         half is written again only after it. Returns 0 or -errno.
  * @arg: for @grace
  */
 int fib_open(struct fib **out, struct vmq_fib_bucket *buckets, uint64_t *ctl,
@@ -52,13 +52,21 @@ int fib_del(struct fib *f, uint64_t key);		/* 0 or -ENOENT */
 /*
  * Many filters as one change: fib_begin(), any number of fib_set()/fib_del(),
  * then fib_commit() - frames see the whole change at once - or fib_abort().
- * Begin copies the table (1 ms, 5 ms with 65,536 filters) and waits for a grace period
- * unless the other half has not been in use since it was last cleared. -EBUSY:
- * one is open already. After a fib_set() that failed with -ENOSPC below the
+ * Begin does in the other half what has changed since it was in use (copies the
+ * table if that is much: 1 ms, 5 ms with 65,536 filters), and waits for a grace period
+ * unless one has passed since then (fib_passed()). -EBUSY: one is open already. After a fib_set() that failed with -ENOSPC below the
  * limit a transaction can only be aborted: fib_commit() says -ENOSPC.
  */
 int fib_begin(struct fib *f);
 int fib_commit(struct fib *f);
 void fib_abort(struct fib *f);
+
+/*
+ * Who does not want to wait in fib_begin(): would it? Then take fib_flips(), get a
+ * grace period, and say so. It counts if there was no commit meanwhile.
+ */
+bool fib_waits(const struct fib *f);
+uint32_t fib_flips(const struct fib *f);
+void fib_passed(struct fib *f, uint32_t flips);
 
 #endif /* VMQ_FIB_H */

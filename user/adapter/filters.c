@@ -320,6 +320,21 @@ void filters_abort(struct filters *fs)
 	}
 }
 
+bool filters_wait(const struct filters *fs)
+{
+	return fib_waits(fs->fib);
+}
+
+uint32_t filters_flips(const struct filters *fs)
+{
+	return fib_flips(fs->fib);
+}
+
+void filters_passed(struct filters *fs, uint32_t flips)
+{
+	fib_passed(fs->fib, flips);
+}
+
 static int sync_queue(struct filters *fs, uint32_t queue)
 {
 	uint32_t id, left = fs->of[queue];

@@ -55,6 +55,11 @@ int filters_begin(struct filters *fs, struct vmq_err *err);
 int filters_commit(struct filters *fs, struct vmq_err *err);
 void filters_abort(struct filters *fs);
 
+/* Would begin wait for a grace period, and for which; one has passed (adapter/fib.h). */
+bool filters_wait(const struct filters *fs);
+uint32_t filters_flips(const struct filters *fs);
+void filters_passed(struct filters *fs, uint32_t flips);
+
 /* @value: VMQ_FIB_VALUE of the queue. After an error none of its filters is active. */
 int filters_activate(struct filters *fs, uint32_t queue, uint32_t value, struct vmq_err *err);
 void filters_deactivate(struct filters *fs, uint32_t queue);

@@ -11,7 +11,11 @@
 
 #include "control/server.h"
 
+struct service;
+
 void filter_apply(void *service, struct request *r);
 extern const struct param filter_apply_params[];
+
+void apply_close(struct service *s);	/* nobody waits for a change any more */
 
 #endif /* VMQ_APPLY_H */

@@ -26,6 +26,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "control/address.h"
+#include "control/apply.h"
 #include "control/balance.h"
 #include "control/device.h"
 #include "control/events.h"
@@ -364,8 +365,10 @@ void service_close(struct service *s)
 	place_undo(s->place);
 	netdev_watch_close(s->watch);
 	netdev_addrs_close(s->addrs);
+	apply_close(s);
 	addresses_close(s->addresses);
 	filters_close(s->filters);
+	s->filters = NULL;
 	rss_map_close(s->rss);
 	barrier_close(s->barrier);
 	fib_close(s->fib);

@@ -47,6 +47,15 @@ struct addresses;
 struct queue;
 struct balance;
 
+/* A change of many filters waits until no frame sees what the last one has left. */
+struct apply_gate {
+	struct barrier_request barrier;
+	bool	 asked;
+	uint32_t flips;		/* commits before it was asked for */
+	struct request **waiting;
+	uint32_t n_waiting;
+};
+
 struct service {
 	struct service_config cfg;
 	struct attachment *attachment;
@@ -58,6 +67,7 @@ struct service {
 	struct addresses *addresses;	/* whose they are */
 	struct rss_map *rss;
 	struct barrier *barrier;
+	struct apply_gate apply;
 	struct netdev_addrs *addrs;
 	struct netdev_watch *watch;
 	struct place *place;
