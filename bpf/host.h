@@ -39,7 +39,7 @@ __noinline __u32 vmq_host(struct xdp_md *ctx)
 	if (!frame_parse(&f, (void *)(long)ctx->data, (void *)(long)ctx->data_end,
 			 (struct nic_tag){}))
 		return XDP_PASS;	/* never: it was parsed before */
-	cpu = RSS_SLOT(vmq_rss(ctx, 0, f.l3, f.proto));
+	cpu = RSS_SLOT(vmq_rss(ctx, 0, f.l3, f.proto, 0));
 	stats = bpf_map_lookup_elem(&cpu_stats, &cpu);
 	if (!stats || bpf_redirect_map(&cpus, cpu, XDP_PASS) != XDP_REDIRECT)
 		return XDP_PASS;

@@ -144,6 +144,8 @@ __u32 vmq_host_rss;
 /* Set by the loader; constants to the verifier and the JIT. */
 const volatile __u32 vmq_stride = 1;		/* RX queues the device allocated */
 const volatile __u32 vmq_max_frame = 1792;	/* longest frame that a chunk carries */
+const volatile bool vmq_ask_tag;		/* vmq_rx_kfunc(): the tag that the NIC took out */
+const volatile bool vmq_ask_hash;		/* the same: the NIC's hash */
 const volatile __u32 vmq_never;			/* 0; see vmq_rx_kfunc() */
 
 /* A word that user space may be writing: loaded once, whole. */

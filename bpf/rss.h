@@ -10,12 +10,11 @@
  * for the source and the type 2 routing address for the destination where the
  * frame has them, and its plain addresses where it has not (H-7).
  *
- * The NIC's own hash is not asked for (bpf_xdp_metadata_rx_hash(), since 6.3). It
- * would do only if the NIC had the queue's key and its types meant the same (H-5 to
- * H-7), and NICs have one key for all queues. The kfunc takes a device-bound
- * program, which is dangerous up to 6.18 (reserve_pages()), so vmq loads one only
- * where tags are outside of frames: in practice veth, which answers with skb->hash
- * of the sender's flow dissector, type "any L4".
+ * The NIC's own hash (bpf_xdp_metadata_rx_hash(), since 6.3) saves the Toeplitz, not
+ * the parse: what a frame's type is, is always decided here, and the NIC's value is
+ * taken if it says that it hashed just that, and user space has found that it does so
+ * with the queue's key and over the same fields (`nic_types`). So tags, fragments,
+ * options and extension headers need no second set of rules.
  *
  * The functions are global ones: verified by themselves (since 5.6), once, and
  * shared by both entry programs.
@@ -46,6 +45,7 @@
 /* Input of the hash: addresses, then both ports; words in host order. */
 struct tuple {
 	__u32 words;		/* how many; 0: no hash */
+	bool  other;		/* another address than those of the IP header */
 	__u32 w[VMQ_TOEPLITZ_NIBBLES / 8];
 };
 
@@ -55,6 +55,11 @@ struct tuple {
 #define RSS_HASH(r)	((__u32)(r))
 #define RSS_TYPE(r)	((__u16)((r) >> 32))
 #define RSS_SLOT(r)	((__u16)((r) >> 48))
+
+/* What the driver said: hash 32 bits, type 32 (0: it has none). */
+#define NIC_HASH(hash, type)	((__u64)(hash) | (__u64)(type) << 32)
+#define NIC_HASH_VALUE(n)	((__u32)(n))
+#define NIC_HASH_TYPE(n)	((__u32)((n) >> 32))
 
 static __always_inline __u32 load_word(const void *p)
 {
@@ -220,6 +225,7 @@ static __always_inline __u16 rss_ipv6(struct tuple *in, struct xdp_md *ctx, __u3
 	}
 	if (!(type & TYPES_IPV6_EX))
 		return type;
+	in->other = walk.home || walk.route;
 	/* Both lie in headers that are whole; the verifier cannot know. */
 	if (walk.home && data + walk.home + 16 <= end)
 		load_addr6(&in->w[0], data + walk.home);
@@ -244,12 +250,15 @@ static __always_inline __u32 toeplitz_hash(const struct vmq_toeplitz_key *key,
 	return hash;
 }
 
-static __always_inline void count_entry(__u32 queue, __u32 at)
+static __always_inline void count_entry(__u32 queue, __u32 at, bool nic)
 {
 	__u64 *stats = bpf_map_lookup_elem(&rss_stats, &queue);
 
-	if (stats)
-		stats[at]++;
+	if (!stats)
+		return;
+	stats[at]++;
+	if (nic)
+		stats[1 + VMQ_RSS_ENTRIES_MAX]++;
 }
 
 /**
@@ -258,10 +267,11 @@ static __always_inline void count_entry(__u32 queue, __u32 at)
  * @queue: queue id
  * @off: offset of the header after the tags
  * @proto: EtherType of that, network order
+ * @nic: NIC_HASH() of the frame; 0: not known
  *
  * Return: RSS_RESULT(); all 0 for a queue without a record.
  */
-__noinline __u64 vmq_rss(struct xdp_md *ctx, __u32 queue, __u32 off, __u32 proto)
+__noinline __u64 vmq_rss(struct xdp_md *ctx, __u32 queue, __u32 off, __u32 proto, __u64 nic)
 {
 	const void *data = (void *)(long)ctx->data;
 	const void *end = (void *)(long)ctx->data_end;
@@ -270,6 +280,7 @@ __noinline __u64 vmq_rss(struct xdp_md *ctx, __u32 queue, __u32 off, __u32 proto
 	const struct vmq_rss *r;
 	struct tuple in = {};
 	__u32 sel, hash, entry;
+	bool by_nic = false;
 	__u16 type = 0;
 
 	r = bpf_map_lookup_elem(&rss, &queue);
@@ -285,12 +296,14 @@ __noinline __u64 vmq_rss(struct xdp_md *ctx, __u32 queue, __u32 off, __u32 proto
 	else if (proto == bpf_htons(ETH_P_IPV6))
 		type = rss_ipv6(&in, ctx, off, p->types);
 	if (!type) {
-		count_entry(queue, 0);
+		count_entry(queue, 0, false);
 		return RSS_RESULT(0, 0, p->fallback);
 	}
-	hash = toeplitz_hash(&tz->key[sel], &in);
+	if (NIC_HASH_TYPE(nic) && READ_ONCE(p->nic_types) & type && !in.other)
+		by_nic = NIC_HASH_TYPE(nic) == vmq_nic_hash_type(type);
+	hash = by_nic ? NIC_HASH_VALUE(nic) : toeplitz_hash(&tz->key[sel], &in);
 	entry = hash & p->mask & (VMQ_RSS_ENTRIES_MAX - 1);
-	count_entry(queue, 1 + entry);
+	count_entry(queue, 1 + entry, by_nic);
 	return RSS_RESULT(hash, type, p->table[entry]);
 }
 

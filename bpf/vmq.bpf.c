@@ -87,6 +87,7 @@ static __always_inline bool has_rest(__u32 value)
  * @ctx: the frame
  * @value: its FIB value
  * @nic_tag: struct nic_tag as a number, protocol in the upper half
+ * @nic_hash: NIC_HASH() of the frame; 0: not known
  *
  * Out of line, and with a parse of its own, for the sake of the other frames: tags
  * and offsets that only this needs would take registers all the way, and spilling
@@ -94,7 +95,7 @@ static __always_inline bool has_rest(__u32 value)
  *
  * Return: slot, and REST_NO_ROOM if the driver has no room for a record.
  */
-__noinline __u32 vmq_rest(struct xdp_md *ctx, __u32 value, __u32 nic_tag)
+__noinline __u32 vmq_rest(struct xdp_md *ctx, __u32 value, __u32 nic_tag, __u64 nic_hash)
 {
 	const struct nic_tag nic = { .proto = nic_tag >> 16, .tci = nic_tag };
 	__u32 slot = VMQ_FIB_SLOT(value);
@@ -105,7 +106,7 @@ __noinline __u32 vmq_rest(struct xdp_md *ctx, __u32 value, __u32 nic_tag)
 	if (!frame_parse(&f, (void *)(long)ctx->data, (void *)(long)ctx->data_end, nic))
 		return slot | REST_NO_ROOM;	/* never: it was parsed before */
 	if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS || VMQ_FIB_FLAGS(value) & VMQ_FIB_F_HASH) {
-		rss = vmq_rss(ctx, VMQ_FIB_QUEUE(value), f.l3, f.proto);
+		rss = vmq_rss(ctx, VMQ_FIB_QUEUE(value), f.l3, f.proto, nic_hash);
 		if (VMQ_FIB_TARGET(value) == VMQ_TARGET_RSS)
 			slot = RSS_SLOT(rss);
 	}
@@ -127,8 +128,35 @@ __noinline __u32 vmq_rest(struct xdp_md *ctx, __u32 value, __u32 nic_tag)
 	return slot;
 }
 
-/* @spread: the program may redirect to other CPUs (a constant). */
-static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic, bool spread)
+/*
+ * Both since 6.8 (the hash since 6.3, with another prototype at first). Weak, so that the
+ * object loads where the kernel has not got them. A program that calls one can be loaded
+ * only for one device (BPF_F_XDP_DEV_BOUND_ONLY), and the verifier checks that before it
+ * removes dead code: hence two programs. Where the driver has not got one, its stand-in
+ * says -EOPNOTSUPP.
+ */
+extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto,
+					__u16 *vlan_tci) __ksym __weak;
+enum xdp_rss_hash_type { XDP_RSS_TYPE_NONE };	/* the kernel's: VMQ_NIC_... */
+extern int bpf_xdp_metadata_rx_hash(const struct xdp_md *ctx, __u32 *hash,
+				    enum xdp_rss_hash_type *rss_type) __ksym __weak;
+
+/*
+ * Before anything goes in front of the frame: virtio_net reads its answer there. The
+ * service has the NIC hash where it may be of use (adapter/nic_hash.h).
+ */
+static __always_inline __u64 nic_hash_of(struct xdp_md *ctx)
+{
+	enum xdp_rss_hash_type type = XDP_RSS_TYPE_NONE;
+	__u32 hash = 0;
+
+	if (bpf_xdp_metadata_rx_hash(ctx, &hash, &type))
+		return 0;
+	return NIC_HASH(hash, type);
+}
+
+/* @bound: in the program that is bound to the device (a constant). */
+static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic, bool bound)
 {
 	__u32 value, slot, len, rest = 0, rxq;
 	struct vmq_slot_stats *stats;
@@ -154,7 +182,7 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic, bool 
 		return XDP_DROP;
 	default:	/* no filter, or one that says queue 0 */
 		ADAPTER_COUNT(unmatched);
-		return spread && READ_ONCE(vmq_host_rss) ? (int)vmq_host(ctx) : pass(ctx);
+		return !bound && READ_ONCE(vmq_host_rss) ? (int)vmq_host(ctx) : pass(ctx);
 	}
 
 	/*
@@ -169,7 +197,8 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic, bool 
 
 	slot = VMQ_FIB_SLOT(value);
 	if (has_rest(value)) {
-		rest = vmq_rest(ctx, value, (__u32)nic.proto << 16 | nic.tci);
+		rest = vmq_rest(ctx, value, (__u32)nic.proto << 16 | nic.tci,
+				bound && vmq_ask_hash ? nic_hash_of(ctx) : 0);
 		slot = REST_SLOT(rest);
 	}
 	stats = bpf_map_lookup_elem(&slot_stats, &slot);
@@ -197,16 +226,8 @@ static __always_inline int receive(struct xdp_md *ctx, struct nic_tag nic, bool 
 SEC("xdp.frags")
 int vmq_rx(struct xdp_md *ctx)
 {
-	return receive(ctx, (struct nic_tag){}, true);
+	return receive(ctx, (struct nic_tag){}, false);
 }
-
-/*
- * Since 6.8. Weak, so that the object loads where the kernel has not got it; a
- * program that calls it can be loaded only for one device (BPF_F_XDP_DEV_BOUND_ONLY),
- * and the verifier checks that before it removes dead code: hence two programs.
- */
-extern int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto,
-					__u16 *vlan_tci) __ksym __weak;
 
 /*
  * Instructions that never run: room to grow.
@@ -230,7 +251,7 @@ static __always_inline void reserve_pages(void)
 /*
  * For devices that take tags out of frames: the driver tells what it took, and
  * that is the outermost tag. Without one it says -ENODATA, and the tags are
- * those in the frame. No frame goes to another CPU here: a CPUMAP carries no tag
+ * those in the frame. And for those whose hash is of use. No frame goes to another CPU here: a CPUMAP carries no tag
  * that is not in the frame, and before 6.16 a device-bound program that knows one
  * cannot be loaded at all (bpf_prog_map_compatible()).
  */
@@ -240,7 +261,7 @@ int vmq_rx_kfunc(struct xdp_md *ctx)
 	struct nic_tag nic = {};
 
 	reserve_pages();
-	if (bpf_xdp_metadata_rx_vlan_tag(ctx, &nic.proto, &nic.tci))
+	if (vmq_ask_tag && bpf_xdp_metadata_rx_vlan_tag(ctx, &nic.proto, &nic.tci))
 		nic = (struct nic_tag){};
-	return receive(ctx, nic, false);
+	return receive(ctx, nic, true);
 }

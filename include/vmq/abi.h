@@ -162,7 +162,7 @@ struct vmq_rss_params {
 	__u16 types;		/* VMQ_HASH_… that are on; 0: no hash */
 	__u16 mask;		/* table entries - 1 */
 	__u16 fallback;		/* slot of the default pair: unhashable frames */
-	__u16 pad;
+	__u16 nic_types;	/* of types: those whose hash may be the NIC's */
 	__u16 table[VMQ_RSS_ENTRIES_MAX]; /* socket slots; of queue 0: CPUs */
 };
 
@@ -171,6 +171,35 @@ struct vmq_rss {
 	__u32 pad;
 	struct vmq_rss_params params[2];
 };
+
+/*
+ * What a driver says of a frame's hash (bpf_xdp_metadata_rx_hash(), since 6.3): enum
+ * xdp_rss_hash_type of include/net/xdp.h, which is no UAPI. A layer 4 hash is over the
+ * addresses and both ports. Other bits (headers between, other protocols) are not
+ * listed: with one of them set a type is none of ours.
+ */
+#define VMQ_NIC_IPV4		0x01
+#define VMQ_NIC_IPV6		0x02
+#define VMQ_NIC_L4		0x08
+#define VMQ_NIC_TCP		0x10
+#define VMQ_NIC_UDP		0x20
+
+/**
+ * vmq_nic_hash_type() - what the driver says of a hash that equals ours
+ * @type: one VMQ_HASH_..., of a frame without home address and routing header
+ *
+ * Without those an _EX type is the plain one.
+ */
+static inline __u32 vmq_nic_hash_type(__u16 type)
+{
+	const __u16 v4 = VMQ_HASH_IPV4 | VMQ_HASH_TCP_IPV4 | VMQ_HASH_UDP_IPV4;
+	const __u16 tcp = VMQ_HASH_TCP_IPV4 | VMQ_HASH_TCP_IPV6 | VMQ_HASH_TCP_IPV6_EX;
+	const __u16 udp = VMQ_HASH_UDP_IPV4 | VMQ_HASH_UDP_IPV6 | VMQ_HASH_UDP_IPV6_EX;
+
+	return (type & v4 ? VMQ_NIC_IPV4 : VMQ_NIC_IPV6) |
+	       (type & tcp ? VMQ_NIC_L4 | VMQ_NIC_TCP : 0) |
+	       (type & udp ? VMQ_NIC_L4 | VMQ_NIC_UDP : 0);
+}
 
 /*
  * Toeplitz as table look-ups (array map `toeplitz`, by queue id): row i holds
@@ -230,6 +259,7 @@ struct vmq_slot_stats {		/* `slot_stats`, by slot */
 struct vmq_rss_stats {
 	__u64 unhashed;		/* nothing to hash: the default */
 	__u64 entry[VMQ_RSS_ENTRIES_MAX];
+	__u64 nic;		/* of those with an entry: the hash was the NIC's */
 };
 
 /* `cpu_stats`, by CPU: frames of queue 0 on their way through `cpus`. */

@@ -65,25 +65,33 @@ static int load(struct attachment *a, const struct old *old, enum vmq_mode mode,
 	};
 	struct vmq_err why = VMQ_ERR_INIT;
 	struct vmq_bpf *skel;
+	bool bound;
 	int rc;
 
-	rc = tags_choose(a, mode, &cfg.kfunc, err);
+	rc = tags_choose(a, mode, &cfg.ask_tag, err);
+	if (!rc)
+		rc = hash_choose(a, mode, cfg.ask_tag, &cfg.ask_hash, err);
 	if (rc)
 		return rc;
-	rc = program_load(&a->program, &cfg, cfg.kfunc ? &why : err);
-	if (rc && cfg.kfunc) {
-		if (a->cfg.tags == ATTACH_TAGS_KFUNC)
-			return vmq_err(err, rc, "--tags kfunc is not to be had: %s", why.text);
-		cfg.kfunc = false;
-		tags_set(a, false, why.text);
+	bound = cfg.ask_tag || cfg.ask_hash;
+	rc = program_load(&a->program, &cfg, bound ? &why : err);
+	if (rc && bound) {
+		if (a->cfg.tags == ATTACH_TAGS_KFUNC || a->cfg.hash == ATTACH_HASH_NIC)
+			return vmq_err(err, rc, "--%s is not to be had: %s", a->cfg.hash ==
+				       ATTACH_HASH_NIC ? "hash nic" : "tags kfunc", why.text);
+		if (cfg.ask_tag)
+			tags_set(a, false, why.text);
+		snprintf(a->hash_why, sizeof(a->hash_why), "%s", why.text);
+		cfg.ask_tag = cfg.ask_hash = bound = false;
 		rc = program_load(&a->program, &cfg, err);
 	}
 	if (rc)
 		return rc;
 	skel = a->program.skel;
-	a->kfunc = cfg.kfunc;
+	a->bound = bound;
 	a->info.mode = mode;
-	a->info.kfunc = cfg.kfunc;
+	a->info.asks_tag = cfg.ask_tag;
+	a->info.asks_hash = cfg.ask_hash;
 	a->info.fib = a->program.fib;
 	a->info.queue_counters = a->program.queue_counters;
 	a->info.pair_counters = a->program.pair_counters;
@@ -255,8 +263,9 @@ static bool mode_wanted(const struct attachment *a, const struct old *old, enum 
 		return old->meta.mode == mode;
 	if (a->cfg.mode == ATTACH_SKB)
 		return mode == VMQ_MODE_SKB;
-	/* --tags kfunc is no reason to fall back to a mode that has none. */
-	if (a->cfg.mode == ATTACH_NATIVE || a->cfg.tags == ATTACH_TAGS_KFUNC)
+	/* A kfunc that is wanted is no reason to fall back to a mode that has none. */
+	if (a->cfg.mode == ATTACH_NATIVE || a->cfg.tags == ATTACH_TAGS_KFUNC ||
+	    a->cfg.hash == ATTACH_HASH_NIC)
 		return mode == VMQ_MODE_NATIVE;
 	return true;
 }
@@ -387,6 +396,7 @@ int attach_open(struct attachment **out, const struct attach_config *cfg, struct
 	a->lock = (struct service_lock)SERVICE_LOCK_INIT;
 	a->link_fd = a->program.fd = -1;
 	a->info.tags_why = a->tags_why;
+	a->info.hash_why = a->hash_why;
 
 	rc = look_around(a, &old, &why);
 	if (!rc && a->info.dev.up && a->info.dev.carrier)

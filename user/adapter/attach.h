@@ -48,6 +48,13 @@ enum attach_tags {
 	ATTACH_TAGS_KFUNC,	/* bpf_xdp_metadata_rx_vlan_tag or fail */
 };
 
+/* Where the hash of a queue's frames comes from (nic_hash.h). */
+enum attach_hash {
+	ATTACH_HASH_AUTO,	/* the NIC, if the program is bound to it for tags anyhow */
+	ATTACH_HASH_NIC,	/* bind it for that, or fail */
+	ATTACH_HASH_SOFTWARE,
+};
+
 struct attach_config {
 	const char *ifname;
 	const char *name;	/* service name: pins PINDIR/NAME */
@@ -55,6 +62,7 @@ struct attach_config {
 	const char *run_dir;	/* lock file RUNDIR/NAME.lock */
 	enum attach_mode mode;
 	enum attach_tags tags;
+	enum attach_hash hash;
 	uint32_t queues;	/* limit on queues */
 	uint32_t slots;		/* limit on socket slots */
 	uint32_t max_frame;	/* longest frame that a chunk carries, bytes */
@@ -78,7 +86,9 @@ struct attach_info {
 	enum vmq_mode mode;	/* what we got */
 	bool	 tags_known;	/* false: VLAN and untagged filters are refused */
 	const char *tags_why;	/* "frame", "kfunc", or why tags are not known */
-	bool	 kfunc;		/* ... and the driver is asked for each frame's tag */
+	bool	 asks_tag;	/* ... and the driver is asked for each frame's tag */
+	bool	 asks_hash;	/* and for the hash of those that need one */
+	const char *hash_why;	/* if not: why */
 	uint32_t stride;	/* RX queues allocated: XSKMAP stride */
 	bool	 adopted;	/* pins of a dead service were taken over */
 	int	 xsks_fd;
@@ -96,7 +106,7 @@ struct attach_info {
  * @err: sentence; names the other program or service where one is in the way
  *
  * Return: 0; -ENODEV no such interface; -EPERM missing capability (named);
- * -EBUSY another service or XDP program; -EOPNOTSUPP mode or tags not to be had.
+ * -EBUSY another service or XDP program; -EOPNOTSUPP mode, tags or hash not to be had.
  * After an error nothing is left behind and an older attachment still stands.
  */
 int attach_open(struct attachment **out, const struct attach_config *cfg,
@@ -150,7 +160,8 @@ int attach_rss_clear(struct attachment *a, uint32_t queue);
 
 /*
  * Queue 0's frames to other CPUs (spread.c), by its RSS record, which is written
- * before. -EOPNOTSUPP: a frame would lose its VLAN tag on the way.
+ * before. -EOPNOTSUPP: a frame would lose its VLAN tag on the way, or the program
+ * is bound to the device.
  */
 int attach_spread_check(const struct attachment *a, struct vmq_err *err);
 int attach_spread_on(struct attachment *a, const uint16_t *cpu, int n, struct vmq_err *err);

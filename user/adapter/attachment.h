@@ -22,9 +22,9 @@ struct attachment {
 	uint64_t netns;			/* cookie of the namespace we are in */
 	int link_fd;
 	int adapter_stats_fd, slot_stats_fd, rss_stats_fd, cpu_stats_fd;
-	bool kfunc;			/* the program is vmq_rx_kfunc */
+	bool bound;			/* the program is vmq_rx_kfunc */
 	uint32_t rx_vlan_off;		/* switched off by this run */
-	char tags_why[256];
+	char tags_why[256], hash_why[256];
 };
 
 /* What a dead service left and we can take over. */
@@ -63,13 +63,22 @@ int find_old(struct attachment *a, struct old *old, struct vmq_err *err);
 /* ---- tags.c ------------------------------------------------------------ */
 
 /*
- * Decide how tags are known in @mode, and which program that takes. Fills
+ * Decide how tags are known in @mode, and whether the driver is asked for them. Fills
  * tags_known and tags_why. 0, or -EOPNOTSUPP where --tags cannot be had.
  */
-int tags_choose(struct attachment *a, enum vmq_mode mode, bool *kfunc, struct vmq_err *err);
+int tags_choose(struct attachment *a, enum vmq_mode mode, bool *ask, struct vmq_err *err);
 void tags_set(struct attachment *a, bool known, const char *why);
 /* Put back what a run switched off (NETDEV_RX_VLAN_…); warns if it cannot. */
 void tags_restore(const char *ifname, uint32_t which);
+
+/* ---- nic_hash.c -------------------------------------------------------- */
+
+/*
+ * Decide whether the driver is asked for hashes. @bound: the program will be bound to
+ * the device anyhow. Fills hash_why. 0, or -EOPNOTSUPP where --hash cannot be had.
+ */
+int hash_choose(struct attachment *a, enum vmq_mode mode, bool bound, bool *asked,
+		struct vmq_err *err);
 
 /* ---- records.c --------------------------------------------------------- */
 

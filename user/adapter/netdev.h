@@ -57,12 +57,20 @@ int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err);
 /* Does the NIC drop frames of VLANs it was not told of (`rx-vlan-filter`)? */
 bool netdev_vlan_filtered(const char *name);
 
+/* Do frames come with a hash that the NIC made (`rx-hashing`)? */
+bool netdev_rx_hashing(const char *name);
+
+/* An ethtool ioctl. 0 or -errno. */
+int netdev_ethtool(const char *name, void *cmd);
+
 /*
- * Does the driver have bpf_xdp_metadata_rx_vlan_tag()? 1 yes, 0 no; -errno
- * where the kernel cannot be asked (netdev generic netlink, since 6.3). A driver
- * without it gets a stub that fails at run time only, so asking is a must.
+ * Does the driver have bpf_xdp_metadata_rx_vlan_tag() and bpf_xdp_metadata_rx_hash()?
+ * 1 yes, 0 no; -errno where the kernel cannot be asked (netdev generic netlink, since
+ * 6.3). A driver without one gets a stub that fails at run time only, so asking is a
+ * must.
  */
 int netdev_has_vlan_kfunc(int ifindex);
+int netdev_has_hash_kfunc(int ifindex);
 
 /*
  * Why does an XDP attachment fail? bpf_link_create() cannot say (bpf(2) has no

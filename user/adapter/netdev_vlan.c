@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <linux/ethtool.h>
-#include <linux/genetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -24,7 +23,6 @@
 #include <unistd.h>
 
 #include "adapter/netdev.h"
-#include "adapter/netlink.h"
 #include "common/util.h"
 
 #define FEATURES_MAX	512	/* 64 in 6.18; a string of 32 bytes each */
@@ -32,26 +30,28 @@
 #define RX_VLAN		(NETDEV_RX_VLAN_C | NETDEV_RX_VLAN_S)
 #define VLAN_FILTER_C	0x4
 #define VLAN_FILTER_S	0x8
+#define RX_HASH		0x10
 
 /* The kernel's names; ethtool(8) calls the first rx-vlan-offload. */
 static const struct {
 	uint32_t which;
 	const char *name;
-} vlan_features[] = {
+} our_features[] = {
 	{ NETDEV_RX_VLAN_C, "rx-vlan-hw-parse" },
 	{ NETDEV_RX_VLAN_S, "rx-vlan-stag-hw-parse" },
 	{ VLAN_FILTER_C, "rx-vlan-filter" },
 	{ VLAN_FILTER_S, "rx-vlan-stag-filter" },
+	{ RX_HASH, "rx-hashing" },
 };
 
 struct features {
 	uint32_t count;
-	uint32_t active;	/* NETDEV_RX_VLAN_…, VLAN_FILTER_… */
+	uint32_t active;	/* NETDEV_RX_VLAN_…, VLAN_FILTER_…, RX_HASH */
 	uint32_t fixed;		/* of those, what cannot be changed */
-	int bit[ARRAY_SIZE(vlan_features)];	/* -1: this kernel has no such feature */
+	int bit[ARRAY_SIZE(our_features)];	/* -1: this kernel has no such feature */
 };
 
-static int ethtool_ioctl(const char *name, void *cmd)
+int netdev_ethtool(const char *name, void *cmd)
 {
 	struct ifreq ifr = { 0 };
 	int fd, rc = 0;
@@ -77,7 +77,7 @@ static int find_bits(const char *name, struct features *f)
 
 	set->cmd = ETHTOOL_GSSET_INFO;
 	set->sset_mask = 1ULL << ETH_SS_FEATURES;
-	rc = ethtool_ioctl(name, set);
+	rc = netdev_ethtool(name, set);
 	if (rc)
 		return rc;
 	f->count = set->data[0];
@@ -89,12 +89,12 @@ static int find_bits(const char *name, struct features *f)
 	strings->cmd = ETHTOOL_GSTRINGS;
 	strings->string_set = ETH_SS_FEATURES;
 	strings->len = f->count;
-	rc = ethtool_ioctl(name, strings);
-	for (size_t v = 0; v < ARRAY_SIZE(vlan_features); v++) {
+	rc = netdev_ethtool(name, strings);
+	for (size_t v = 0; v < ARRAY_SIZE(our_features); v++) {
 		f->bit[v] = -1;
 		for (uint32_t i = 0; !rc && i < f->count; i++)
 			if (!strncmp((const char *)strings->data + i * ETH_GSTRING_LEN,
-				     vlan_features[v].name, ETH_GSTRING_LEN))
+				     our_features[v].name, ETH_GSTRING_LEN))
 				f->bit[v] = (int)i;
 	}
 	free(strings);
@@ -116,9 +116,9 @@ static int get_features(const char *name, struct features *f)
 		return -ENOMEM;
 	get->cmd = ETHTOOL_GFEATURES;
 	get->size = blocks;
-	rc = ethtool_ioctl(name, get);
+	rc = netdev_ethtool(name, get);
 	f->active = f->fixed = 0;
-	for (size_t v = 0; !rc && v < ARRAY_SIZE(vlan_features); v++) {
+	for (size_t v = 0; !rc && v < ARRAY_SIZE(our_features); v++) {
 		const struct ethtool_get_features_block *b;
 		uint32_t mask;
 
@@ -127,9 +127,9 @@ static int get_features(const char *name, struct features *f)
 		b = &get->features[f->bit[v] / 32];
 		mask = 1U << (f->bit[v] % 32);
 		if (b->active & mask)
-			f->active |= vlan_features[v].which;
+			f->active |= our_features[v].which;
 		if (!(b->available & mask) || (b->never_changed & mask))
-			f->fixed |= vlan_features[v].which;
+			f->fixed |= our_features[v].which;
 	}
 	free(get);
 	return rc;
@@ -146,17 +146,17 @@ static int set_features(const char *name, const struct features *f, uint32_t whi
 		return -ENOMEM;
 	set->cmd = ETHTOOL_SFEATURES;
 	set->size = blocks;
-	for (size_t v = 0; v < ARRAY_SIZE(vlan_features); v++) {
+	for (size_t v = 0; v < ARRAY_SIZE(our_features); v++) {
 		uint32_t mask;
 
-		if (f->bit[v] < 0 || !(which & vlan_features[v].which))
+		if (f->bit[v] < 0 || !(which & our_features[v].which))
 			continue;
 		mask = 1U << (f->bit[v] % 32);
 		set->features[f->bit[v] / 32].valid |= mask;
 		if (on)
 			set->features[f->bit[v] / 32].requested |= mask;
 	}
-	rc = ethtool_ioctl(name, set);
+	rc = netdev_ethtool(name, set);
 	free(set);
 	return rc;
 }
@@ -172,6 +172,13 @@ bool netdev_vlan_filtered(const char *name)
 	struct features f;
 
 	return !get_features(name, &f) && (f.active & (VLAN_FILTER_C | VLAN_FILTER_S));
+}
+
+bool netdev_rx_hashing(const char *name)
+{
+	struct features f;
+
+	return !get_features(name, &f) && f.active & RX_HASH;
 }
 
 int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err)
@@ -218,70 +225,4 @@ int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err)
 	if (rc)
 		return vmq_err_sys(err, rc, "cannot switch rx-vlan-offload of %s on again", name);
 	return 0;
-}
-
-/* ---- the kfunc ------------------------------------------------------------- */
-
-/* From linux/netdev.h, which is younger than Debian 12's headers (6.3, 6.8). */
-#define NETDEV_FAMILY			"netdev"
-#define NETDEV_CMD_DEV_GET		1
-#define NETDEV_A_DEV_IFINDEX		1
-#define NETDEV_A_DEV_XDP_RX_METADATA	5	/* u64 of flags */
-#define NETDEV_RX_METADATA_VLAN_TAG	0x4
-
-struct genl_attr {
-	uint16_t type;
-	uint64_t value;
-	bool found;
-};
-
-static void find_attr(const struct nlmsghdr *nlh, void *arg)
-{
-	struct genl_attr *want = arg;
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr)) {
-		if (mnl_attr_get_type(attr) != want->type)
-			continue;
-		want->found = true;
-		want->value = mnl_attr_get_payload_len(attr) == sizeof(uint16_t) ?
-			      mnl_attr_get_u16(attr) : mnl_attr_get_u64(attr);
-	}
-}
-
-static struct nlmsghdr *genl_request(char *buf, uint16_t family, uint8_t cmd)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct genlmsghdr *genl;
-
-	nlh->nlmsg_type = family;
-	genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
-	genl->cmd = cmd;
-	genl->version = 1;
-	return nlh;
-}
-
-int netdev_has_vlan_kfunc(int ifindex)
-{
-	struct genl_attr family = { .type = CTRL_ATTR_FAMILY_ID };
-	struct genl_attr flags = { .type = NETDEV_A_DEV_XDP_RX_METADATA };
-	_Alignas(struct nlmsghdr) char buf[256];
-	char why[NETLINK_WHY];
-	struct nlmsghdr *nlh;
-	int rc;
-
-	nlh = genl_request(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
-	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
-	rc = netlink_talk(NETLINK_GENERIC, nlh, find_attr, &family, why);
-	if (!rc && !family.found)
-		rc = -EOPNOTSUPP;
-	if (rc)
-		return rc;
-
-	nlh = genl_request(buf, (uint16_t)family.value, NETDEV_CMD_DEV_GET);
-	mnl_attr_put_u32(nlh, NETDEV_A_DEV_IFINDEX, (uint32_t)ifindex);
-	rc = netlink_talk(NETLINK_GENERIC, nlh, find_attr, &flags, why);
-	if (rc)
-		return rc;
-	return flags.found && (flags.value & NETDEV_RX_METADATA_VLAN_TAG);
 }

@@ -3,8 +3,8 @@
  * program.c - the loaded XDP program and its maps
  *
  * The object has two entry programs over the same code; only the one that is
- * wanted is loaded. vmq_rx_kfunc asks the driver for the tag, for which it has
- * to be bound to the device (BPF_F_XDP_DEV_BOUND_ONLY, since 6.3).
+ * wanted is loaded. vmq_rx_kfunc asks the driver for a frame's tag or hash, for
+ * which it has to be bound to the device (BPF_F_XDP_DEV_BOUND_ONLY, since 6.3).
  *
  * A bound program is dangerous when it moves in memory after it was bound: the
  * kernel keeps the old address in aux->offload->prog and follows it when the
@@ -85,7 +85,8 @@ static bool jit_blinds(void)
 	return blinds;
 }
 
-static bool kernel_has_kfunc(void)
+/* vmq_rx_kfunc names both kfuncs, and the one for tags is the younger. */
+static bool kernel_has_kfuncs(void)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	bool has = btf && btf__find_by_name_kind(btf, "bpf_xdp_metadata_rx_vlan_tag",
@@ -95,22 +96,30 @@ static bool kernel_has_kfunc(void)
 	return has;
 }
 
-bool program_kfunc_possible(int ifindex, struct vmq_err *why)
+bool program_kfunc_possible(int ifindex, enum program_kfunc which, struct vmq_err *why)
 {
+	static const struct {
+		const char *name;
+		int (*driver_has)(int ifindex);
+	} kfuncs[] = {
+		[PROGRAM_KFUNC_TAG] = { "VLAN-tag", netdev_has_vlan_kfunc },
+		[PROGRAM_KFUNC_HASH] = { "hash", netdev_has_hash_kfunc },
+	};
+	const char *name = kfuncs[which].name;
 	int rc;
 
-	if (!kernel_has_kfunc()) {
+	if (!kernel_has_kfuncs()) {
 		vmq_err(why, -EOPNOTSUPP, "this kernel has no VLAN-tag kfunc (6.8 brings it)");
 		return false;
 	}
-	rc = netdev_has_vlan_kfunc(ifindex);
+	rc = kfuncs[which].driver_has(ifindex);
 	if (rc < 0) {
-		vmq_err_sys(why, rc, "the kernel does not say whether the driver has the VLAN-tag "
-			    "kfunc");
+		vmq_err_sys(why, rc, "the kernel does not say whether the driver has the %s kfunc",
+			    name);
 		return false;
 	}
 	if (!rc) {
-		vmq_err(why, -EOPNOTSUPP, "the driver has no VLAN-tag kfunc");
+		vmq_err(why, -EOPNOTSUPP, "the driver has no %s kfunc", name);
 		return false;
 	}
 	if (jit_blinds()) {
@@ -144,6 +153,8 @@ static void set_sizes(struct vmq_bpf *skel, const struct program_config *cfg)
 	}
 	skel->rodata->vmq_stride = cfg->stride;
 	skel->rodata->vmq_max_frame = cfg->max_frame;
+	skel->rodata->vmq_ask_tag = cfg->ask_tag;
+	skel->rodata->vmq_ask_hash = cfg->ask_hash;
 	bpf_map__set_max_entries(skel->maps.xsks, cfg->slots * cfg->stride);
 	bpf_map__set_max_entries(skel->maps.slot_stats, cfg->slots);
 	/* And queue 0. */
@@ -234,6 +245,7 @@ static int check_not_moved(const struct bpf_prog_info *info, size_t loaded, stru
 
 int program_load(struct program *p, const struct program_config *cfg, struct vmq_err *err)
 {
+	bool bound = cfg->ask_tag || cfg->ask_hash;
 	struct bpf_program *prog, *other;
 	struct bpf_prog_info info = { 0 };
 	uint32_t len = sizeof(info);
@@ -246,10 +258,10 @@ int program_load(struct program *p, const struct program_config *cfg, struct vmq
 	skel = vmq_bpf__open();
 	if (!skel)
 		return vmq_err_sys(err, -errno, "cannot open the BPF object");
-	prog = cfg->kfunc ? skel->progs.vmq_rx_kfunc : skel->progs.vmq_rx;
-	other = cfg->kfunc ? skel->progs.vmq_rx : skel->progs.vmq_rx_kfunc;
+	prog = bound ? skel->progs.vmq_rx_kfunc : skel->progs.vmq_rx;
+	other = bound ? skel->progs.vmq_rx : skel->progs.vmq_rx_kfunc;
 	bpf_program__set_autoload(other, false);
-	if (cfg->kfunc) {
+	if (bound) {
 		bpf_program__set_ifindex(prog, (uint32_t)cfg->ifindex);
 		bpf_program__set_flags(prog, bpf_program__flags(prog) | BPF_F_XDP_DEV_BOUND_ONLY);
 	}
@@ -273,7 +285,8 @@ int program_load(struct program *p, const struct program_config *cfg, struct vmq
 		goto err_destroy;
 	}
 	p->id = info.id;
-	if (cfg->kfunc) {
+	if (bound) {
+		log_debug("the bound program has %u of %zu bytes", info.xlated_prog_len, loaded);
 		rc = check_not_moved(&info, loaded, err);
 		if (rc)
 			goto err_destroy;

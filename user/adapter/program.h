@@ -17,7 +17,8 @@ struct vmq_bpf;
 struct program_config {
 	int	 ifindex;
 	uint32_t stride, max_frame, slots, ids;
-	bool	 kfunc;		/* vmq_rx_kfunc, bound to ifindex; else vmq_rx */
+	/* What the driver is asked for each frame, by vmq_rx_kfunc, bound to ifindex; else vmq_rx. */
+	bool	 ask_tag, ask_hash;
 	const char *counters;	/* directory whose maps of counters go on; NULL: none */
 };
 
@@ -31,7 +32,7 @@ struct program {
 };
 
 /*
- * 0; -EOPNOTSUPP for a program with kfunc that this kernel must not be given;
+ * 0; -EOPNOTSUPP for a bound program that this kernel must not be given;
  * else what the kernel says, with libbpf's words.
  */
 int program_load(struct program *p, const struct program_config *cfg, struct vmq_err *err);
@@ -40,8 +41,9 @@ void program_unload(struct program *p);
 /* 0; -EOPNOTSUPP: this kernel is too old for the program, whatever its options. */
 int program_check_kernel(struct vmq_err *err);
 
-/* May vmq_rx_kfunc be tried on this device? Else the sentence says why not. */
-bool program_kfunc_possible(int ifindex, struct vmq_err *why);
+/* May vmq_rx_kfunc be tried on this device, for that? Else the sentence says why not. */
+enum program_kfunc { PROGRAM_KFUNC_TAG, PROGRAM_KFUNC_HASH };
+bool program_kfunc_possible(int ifindex, enum program_kfunc which, struct vmq_err *why);
 
 /* Name of a loaded program, "" if it may not be read. */
 void program_name(uint32_t id, char *name, size_t size);

@@ -78,3 +78,8 @@ void rss_map_steer(struct rss_map *m, uint32_t queue, const struct vmq_rss_param
 		store_relaxed(&p->table[i], params->table[i]);
 	store_relaxed(&p->fallback, params->fallback);
 }
+
+void rss_map_nic(struct rss_map *m, uint32_t queue, uint16_t nic_types)
+{
+	store_relaxed(&m->rss[queue].params[m->rss[queue].sel & 1].nic_types, nic_types);
+}

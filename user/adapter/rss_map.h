@@ -35,4 +35,7 @@ void rss_map_write(struct rss_map *m, uint32_t queue, const struct vmq_rss_param
 /* Only slots: of all entries and of the default, one by one. */
 void rss_map_steer(struct rss_map *m, uint32_t queue, const struct vmq_rss_params *params);
 
+/* Only which of the types may be the NIC's; an aligned store as well. */
+void rss_map_nic(struct rss_map *m, uint32_t queue, uint16_t nic_types);
+
 #endif /* VMQ_RSS_MAP_H */

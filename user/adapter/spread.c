@@ -33,10 +33,13 @@ int attach_spread_check(const struct attachment *a, struct vmq_err *err)
 	if (a->info.mode == VMQ_MODE_SKB)
 		return vmq_err(err, -EOPNOTSUPP, "RSS of queue 0 needs XDP in native mode: in skb mode "
 			       "the kernel spoils frames on their way to another CPU");
-	if (a->kfunc)
+	if (a->info.asks_tag)
 		return vmq_err(err, -EOPNOTSUPP, "a frame's VLAN tag may be outside of the frame on "
 			       "%s, and would be lost between CPUs: start vmq-load with --tags frame "
 			       "if that is known to be otherwise", a->info.dev.name);
+	if (a->bound)
+		return vmq_err(err, -EOPNOTSUPP, "RSS of queue 0 needs a program that is not bound to "
+			       "%s: start vmq-load without --hash nic", a->info.dev.name);
 	if (!a->info.tags_known)
 		return vmq_err(err, -EOPNOTSUPP, "it is not known whether a frame's VLAN tag is in "
 			       "the frame on %s, and outside it would be lost between CPUs (%s)",

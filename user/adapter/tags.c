@@ -50,12 +50,12 @@ static int tags_into_frame(struct attachment *a, struct vmq_err *err)
 	return rc;
 }
 
-int tags_choose(struct attachment *a, enum vmq_mode mode, bool *kfunc, struct vmq_err *err)
+int tags_choose(struct attachment *a, enum vmq_mode mode, bool *ask, struct vmq_err *err)
 {
 	struct netdev_info const *dev = &a->info.dev;
 	struct vmq_err why = VMQ_ERR_INIT;
 
-	*kfunc = false;
+	*ask = false;
 	if (a->cfg.tags == ATTACH_TAGS_FRAME) {
 		tags_set(a, true, "frame");
 		return 0;
@@ -72,10 +72,10 @@ int tags_choose(struct attachment *a, enum vmq_mode mode, bool *kfunc, struct vm
 	}
 	if (mode != VMQ_MODE_NATIVE)
 		vmq_err(&why, -EOPNOTSUPP, "the VLAN-tag kfunc works in native mode only");
-	else if (program_kfunc_possible(dev->ifindex, &why))
-		*kfunc = true;
+	else if (program_kfunc_possible(dev->ifindex, PROGRAM_KFUNC_TAG, &why))
+		*ask = true;
 
-	if (*kfunc)
+	if (*ask)
 		tags_set(a, true, "kfunc");
 	else if (a->cfg.tags == ATTACH_TAGS_KFUNC)
 		return vmq_err(err, -EOPNOTSUPP, "--tags kfunc is not to be had: %s", why.text);

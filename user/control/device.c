@@ -22,6 +22,7 @@
 #include "common/util.h"
 #include "control/events.h"
 #include "control/queue.h"
+#include "control/rss.h"
 
 __attribute__((format(printf, 3, 4)))
 static void announce(struct service *s, const char *what, const char *fmt, ...)
@@ -123,6 +124,7 @@ void device_follow(struct service *s)
 	for (size_t i = 0; i < ARRAY_SIZE(follow); i++)
 		follow[i](s, &now);
 	s->dev = now;
+	rss_follow_nic(s);
 }
 
 void device_gone(struct service *s)

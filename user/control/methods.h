@@ -78,7 +78,7 @@ void filter_move(void *service, struct request *r);
 
 extern const struct param rss_set_params[], rss_move_params[];
 /* The settings that a request names, in a copy of @old. */
-int rss_read(const struct request *r, const struct vmq_queue_record *old,
+int rss_read(struct service *s, const struct request *r, const struct vmq_queue_record *old,
 	     struct vmq_queue_record *next, struct vmq_err *err);
 json_t *rss_types_json(uint16_t types);
 /* Frames that were hashed for a queue, by entry. */

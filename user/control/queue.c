@@ -314,7 +314,7 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 
 	port = (struct port_config){
 		.id = q->id, .name = q->rec.name, .channel = ch, .rule = q->rec.rule,
-		.oob = s->info->kfunc, .trust = q->rec.flags & VMQ_QUEUE_F_TRUST,
+		.oob = s->info->asks_tag, .trust = q->rec.flags & VMQ_QUEUE_F_TRUST,
 		.pairs = q->width,
 		.channel_pairs = q->rec.channel_pairs, .paused = true,
 		.kept = q->kept, .row = counter_row, .row_arg = s,
@@ -449,7 +449,7 @@ uint32_t queue_fib_value(const struct queue *q)
 	uint32_t flags = q->rec.rule == VMQ_RULE_ANY ? 0 : VMQ_FIB_F_STRIP;
 	int i;
 
-	if (q->service->info->kfunc)
+	if (q->service->info->asks_tag)
 		flags |= VMQ_FIB_F_OOB;
 	if (queue_rss_on(q))
 		return VMQ_FIB_VALUE(VMQ_TARGET_RSS, flags, q->id, 0);

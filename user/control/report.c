@@ -210,6 +210,9 @@ json_t *report_show(struct service *s, const struct actor *who)
 		      s->place ? place_describe(s->place) : "off", "adopted", in->adopted);
 	if (!a)
 		return NULL;
+	json_object_set_new(a, "hash", json_string(in->asks_hash ? "nic" : "software"));
+	if (!in->asks_hash)
+		json_object_set_new(a, "hash_why", json_string(in->hash_why));
 	json_object_set_new(a, "attached", json_boolean(!attach_check(s->attachment, &err)));
 	if (err.code)
 		json_object_set_new(a, "attached_why", json_string(err.text));

@@ -236,11 +236,13 @@ static void move_back(struct queue *q, const struct rss_place *to)
 static void fill_params(const struct queue *q, struct vmq_rss_params *p)
 {
 	struct rss_demand d;
+	const char *why;
 	int i;
 
 	rss_demand(q, &q->rec, &d);
 	*p = (struct vmq_rss_params){
 		.types = q->rec.rss_types,
+		.nic_types = queue_nic_types(q, &why),
 		.mask = d.entries - 1,
 		.fallback = q->slot[rss_pair_on(&q->place, d.home)],
 	};
@@ -254,6 +256,7 @@ void queue_rss_publish(struct queue *q)
 
 	if (!queue_rss_on(q))
 		return;
+	rss_follow_nic(q->service);
 	fill_params(q, &p);
 	rss_map_write(q->service->rss, q->id, &p, q->rec.rss_key);
 }

@@ -108,6 +108,18 @@ int queue_rehome(struct queue *q, uint16_t cpu, struct vmq_err *err);
 /* The same while RSS is on, for table and default; -ENOSPC: more CPUs than pairs. */
 int queue_respread(struct queue *q, const struct rss_demand *table, struct vmq_err *err);
 
+/*
+ * The hash types of a queue for which the NIC's value is taken; none: @why says why.
+ * By what was last read of the NIC: rss_follow_nic() reads again, and has the program
+ * follow where that has changed.
+ */
+uint16_t queue_nic_types(const struct queue *q, const char **why);
+void rss_follow_nic(struct service *s);
+
+/* A key as users write it: 80 hexadecimal digits, or "nic" for a copy of the NIC's. */
+int rss_read_key(struct service *s, const char *word, uint8_t key[VMQ_RSS_KEY_LEN],
+		 struct vmq_err *err);
+
 /* Put the queue's parameters where the program finds them; it reads none yet. */
 void queue_rss_publish(struct queue *q);
 

@@ -36,10 +36,26 @@ json_t *rss_types_json(uint16_t types)
 	return list;
 }
 
+/* Where the hash comes from; while there is none, nothing is said. */
+static void add_hash(json_t *effective, const struct queue *q)
+{
+	const char *why = NULL;
+	uint16_t types;
+
+	if (!queue_rss_on(q))
+		return;
+	types = queue_nic_types(q, &why);
+	json_object_set_new(effective, "hash", json_string(types ? "nic" : "software"));
+	if (types)
+		json_object_set_new(effective, "nic_types", rss_types_json(types));
+	else
+		json_object_set_new(effective, "hash_why", json_string(why));
+}
+
 /* What is done of what is asked for (O-6): CPUs that work, pairs that serve. */
 static json_t *effective_json(struct queue *q)
 {
-	json_t *table = json_array(), *pairs = json_array();
+	json_t *table = json_array(), *pairs = json_array(), *effective;
 	struct rss_demand d;
 	int i, serving = 0;
 
@@ -50,11 +66,13 @@ static json_t *effective_json(struct queue *q)
 	}
 	for (i = 0; i < q->place.pairs; i++)
 		serving += q->place.serves[i];
-	return json_pack("{s:b, s:o, s:b, s:i, s:i, s:o, s:o, s:i, s:i}", "on", queue_rss_on(q),
+	effective = json_pack("{s:b, s:o, s:b, s:i, s:i, s:o, s:o, s:i, s:i}", "on", queue_rss_on(q),
 			 "types", rss_types_json(queue_rss_on(q) ? q->rec.rss_types : 0), "dynamic",
 			 balance_moves(q), "pairs", (int)q->width, "serving", serving, "table",
 			 table, "pair_of_entry", pairs, "default", (int)d.home, "default_pair",
 			 rss_pair_on(&q->place, d.home));
+	add_hash(effective, q);
+	return effective;
 }
 
 json_t *rss_frames_json(struct service *s, uint32_t queue, int entries)
@@ -66,7 +84,8 @@ json_t *rss_frames_json(struct service *s, uint32_t queue, int entries)
 	attach_rss_stats(s->attachment, queue, &rs);
 	for (i = 0; i < entries; i++)
 		json_array_append_new(list, json_integer((json_int_t)rs.entry[i]));
-	return json_pack("{s:I, s:o}", "unhashed", (json_int_t)rs.unhashed, "entries", list);
+	return json_pack("{s:I, s:I, s:o}", "unhashed", (json_int_t)rs.unhashed, "nic",
+			 (json_int_t)rs.nic, "entries", list);
 }
 
 static json_t *rss_json(struct queue *q)
@@ -93,6 +112,7 @@ void rss_show(void *service, struct request *r)
 {
 	struct queue *q;
 
+	rss_follow_nic(service);
 	if (host_is(param_str(r, "name"))) {
 		reply_result(r, host_rss_json(service));
 		return;
@@ -108,7 +128,7 @@ const struct param rss_set_params[] = {
 	PARAM("name", PARAM_STRING, true, "name or id of the queue"),
 	PARAM("on", PARAM_BOOL, false, "hash and spread, or not"),
 	PARAM("types", PARAM_STRINGS, false, "hash types, all or none; none turns RSS off"),
-	PARAM("key", PARAM_STRING, false, "80 hexadecimal digits"),
+	PARAM("key", PARAM_STRING, false, "80 hexadecimal digits, or nic"),
 	PARAM("table", PARAM_INTS, false, "CPU of each entry; 1, 2, 4, ... 128 of them"),
 	PARAM("spread", PARAM_INTS, false, "or: CPUs to fill the table with, in turn"),
 	PARAM("entries", PARAM_INT, false, "size of the table"),
@@ -195,7 +215,7 @@ static int turn_off(struct vmq_queue_record *next, const struct vmq_queue_record
 	return rss_random_key(next->rss_key, err);
 }
 
-int rss_read(const struct request *r, const struct vmq_queue_record *old,
+int rss_read(struct service *s, const struct request *r, const struct vmq_queue_record *old,
 	     struct vmq_queue_record *next, struct vmq_err *err)
 {
 	const char *key = json_string_value(json_object_get(r->params, "key"));
@@ -204,7 +224,7 @@ int rss_read(const struct request *r, const struct vmq_queue_record *old,
 
 	*next = *old;
 	if ((rc = read_types(r, &next->rss_types, err)) ||
-	    (rc = key ? rss_parse_key(key, next->rss_key, err) : 0) ||
+	    (rc = key ? rss_read_key(s, key, next->rss_key, err) : 0) ||
 	    (rc = read_table(r, next, err)) ||
 	    (rc = read_cpu(r, "default", &next->rss_default, err)) ||
 	    (rc = read_cpu(r, "primary", &next->rss_primary, err)))
@@ -243,7 +263,7 @@ static int read_set(const struct queue *q, const struct request *r, struct vmq_q
 			       "both");
 	if (places(r))
 		queue_rss_current(q, &old);
-	rc = rss_read(r, &old, next, err);
+	rc = rss_read(q->service, r, &old, next, err);
 	if (places(r))
 		next->flags |= VMQ_QUEUE_F_PLACED;
 	else if (dynamic)
@@ -268,7 +288,7 @@ static int host_set(struct service *s, struct request *r)
 		rc = vmq_err(&r->err, -EINVAL, "queue 0's CPUs are those that are named: the load does "
 			     "not decide about them");
 	if (!rc)
-		rc = rss_read(r, &s->host, &next, &r->err);
+		rc = rss_read(s, r, &s->host, &next, &r->err);
 	if (!rc && memcmp(&next, &s->host, sizeof(next))) {
 		rc = host_rss_apply(s, &next, &r->err);
 		if (!rc)
@@ -285,6 +305,7 @@ void rss_set(void *service, struct request *r)
 	struct queue *q;
 	int rc;
 
+	rss_follow_nic(service);
 	if (host_is(param_str(r, "name"))) {
 		rc = host_set(service, r);
 		if (rc)
@@ -440,6 +461,7 @@ void rss_move(void *service, struct request *r)
 	json_t *moves = json_object_get(r->params, "moves"), *results = json_array();
 	size_t i, last, n = json_array_size(moves);
 
+	rss_follow_nic(service);
 	for (i = 0; i < n; i = last) {
 		struct vmq_err err = VMQ_ERR_INIT;
 		int rc;

@@ -34,6 +34,7 @@
 #include "control/host.h"
 #include "control/queue.h"
 #include "control/restore.h"
+#include "control/rss.h"
 
 #define TX_FRAMES 1024u		/* per RX queue, for what guests send */
 #define RING_MANY_RXQS 256u
@@ -234,6 +235,7 @@ static int open_adapter(struct service *s, struct vmq_err *err)
 			  attach_ids(&s->cfg.attach), err);
 	if (rc)
 		return rc;
+	rss_follow_nic(s);
 	rc = netdev_addrs_open(&s->addrs, s->info->dev.ifindex, err);
 	if (!rc)
 		rc = netdev_watch_open(&s->watch, s->info->dev.ifindex, err);

@@ -27,6 +27,7 @@
 #include "adapter/state.h"
 #include "common/err.h"
 #include "control/server.h"
+#include "adapter/nic_hash.h"
 #include "datapath/datapath.h"
 #include "datapath/port.h"
 #include "vmq/abi.h"
@@ -61,6 +62,7 @@ struct service {
 	struct attachment *attachment;
 	const struct attach_info *info;
 	struct netdev_info dev;		/* as it was when last looked at */
+	struct nic_rss nic;		/* the same; only if the program asks for hashes */
 	struct counters counters;
 	struct fib *fib;
 	struct filters *filters;

@@ -201,7 +201,7 @@ static int import_rss(struct queue *q, const struct request *r, json_t *rss, str
 	if (!rss)
 		return 0;
 	part.params = rss;
-	rc = rss_read(&part, &q->rec, &next, err);
+	rc = rss_read(q->service, &part, &q->rec, &next, err);
 	next.flags = (next.flags & ~VMQ_QUEUE_F_PLACED) | (q->rec.flags & VMQ_QUEUE_F_PLACED);
 	if (!rc && next.rss_entries > 1 && next.flags & VMQ_QUEUE_F_RSS)
 		rc = queue_check_pairs(&(struct queue){ .rec = next }, next.pairs, err);

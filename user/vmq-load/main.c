@@ -25,7 +25,7 @@
 #define RUN_DIR "/run/vmq"
 
 struct options {
-	const char *name, *run_dir, *pin_dir, *mode, *tags, *cpus, *queues, *pairs, *frames, *chunk,
+	const char *name, *run_dir, *pin_dir, *mode, *tags, *hash, *cpus, *queues, *pairs, *frames, *chunk,
 		   *poll_us, *place, *balance_ms;
 	bool balance, unload, keep, verbose, version, help;
 };
@@ -39,6 +39,7 @@ static const struct opt option_table[] = {
 	O("name", 'n', name, "NAME", "name of the service: socket and pins (default: the interface)"),
 	O("mode", 'm', mode, "MODE", "auto, native or skb (default auto: native, else skb)"),
 	O("tags", 't', tags, "HOW", "where VLAN tags are: auto, frame or kfunc (default auto)"),
+	O("hash", 0, hash, "HOW", "who hashes a queue's frames: auto, nic or software (default auto)"),
 	O("cpus", 'c', cpus, "LIST", "CPUs of the workers, one each (default: all)"),
 	O("queues", 'q', queues, "N", "most queues at a time (default 64)"),
 	O("pairs", 0, pairs, "N", "most queue pairs of all queues together (default 4096)"),
@@ -135,8 +136,9 @@ static int configure(const struct options *o, const char *ifname, struct service
 {
 	static const char *const modes[] = { "auto", "native", "skb", NULL };
 	static const char *const tags[] = { "auto", "frame", "kfunc", NULL };
+	static const char *const hashes[] = { "auto", "nic", "software", NULL };
 	static const char *const places[] = { "auto", "off", NULL };
-	int mode = ATTACH_AUTO, tag = ATTACH_TAGS_AUTO, place = 0, rc;
+	int mode = ATTACH_AUTO, tag = ATTACH_TAGS_AUTO, hash = ATTACH_HASH_AUTO, place = 0, rc;
 
 	*c = (struct service_config){
 		.attach = {
@@ -157,6 +159,7 @@ static int configure(const struct options *o, const char *ifname, struct service
 	if ((rc = parse_name(c->attach.name, "service name", VMQ_NAME_MAX, err)) ||
 	    (rc = parse_enum(o->mode, "mode", modes, &mode, err)) ||
 	    (rc = parse_enum(o->tags, "tags", tags, &tag, err)) ||
+	    (rc = parse_enum(o->hash, "hash", hashes, &hash, err)) ||
 	    (rc = parse_enum(o->place, "place", places, &place, err)) ||
 	    (rc = parse_u32(o->queues, "--queues", 1, VMQ_QUEUES_MAX, &c->attach.queues, err)) ||
 	    (rc = parse_u32(o->pairs, "--pairs", 1, VMQ_SLOTS_MAX, &c->attach.slots, err)) ||
@@ -176,6 +179,7 @@ static int configure(const struct options *o, const char *ifname, struct service
 		return vmq_err(err, -EINVAL, "--chunk %u: choose 2048 or 4096", c->chunk);
 	c->attach.mode = mode;
 	c->attach.tags = tag;
+	c->attach.hash = hash;
 	c->place = place == 0;
 	c->n_cpus = o->cpus ? parse_cpus(o->cpus, c->cpu, ARRAY_SIZE(c->cpu), err)
 			    : all_cpus(c->cpu, ARRAY_SIZE(c->cpu));
