@@ -14,7 +14,7 @@
 #include "adapter/nic_hash.h"
 #include "adapter/rss.h"
 #include "adapter/rss_words.h"
-#include "packets.h"
+#include "rss_expect.h"
 #include "test_nic_hash.skel.h"
 #include "unit.h"
 
