@@ -74,3 +74,30 @@ start_guest()
 	# the bound of a delivery is 2,000 ms
 	jq -e '.received == 128 and .pages_missed == 0 and .pages_late == 0 and .stop_ms < 1500' <<<"$guest"
 }
+
+# said MAC TEXT: host b has announced that address so
+said()
+{
+	grep "^[^ ]* $1 > ff:ff:ff:ff:ff:ff, $2" "$BATS_TEST_TMPDIR/rarp"
+}
+
+@test "each address of a moved guest is announced, in its VLAN (L-3)" {
+	on b filter add vm1 --mac 52:54:00:00:00:02 --vlan 100
+	on b filter add vm1 --mac 52:54:00:00:00:03 --vlan any
+	"$VMQ_BUILD/vmqctl" -i vmq1 monitor -j >"$BATS_TEST_TMPDIR/events" 3>&- &
+	remember $! monitor
+	ip netns exec wire tcpdump -l -e -n -i wire1 'ether proto 0x8035 or (vlan and ether proto 0x8035)' \
+		>"$BATS_TEST_TMPDIR/rarp" 2>"$BATS_TEST_TMPDIR/tcpdump" 3>&- &
+	remember $! tcpdump
+	wait_until 10 grep -q listening "$BATS_TEST_TMPDIR/tcpdump"
+	start_guest --moves 1 --every 1000
+	in_ns wire "$PROG/frame-send" --iface br0 --dst $MAC --count 20 >/dev/null
+	wait_until 20 grep -q moved "$BATS_TEST_TMPDIR/guest"
+	wait_until 5 said $MAC "ethertype Reverse ARP"
+	wait_until 5 said 52:54:00:00:00:02 "ethertype 802.1Q (0x8100), length 64: vlan 100, p 0, ethertype Reverse ARP"
+	wait_until 5 said 52:54:00:00:00:03 "ethertype Reverse ARP"
+	wait_until 5 jq -es 'any(.what == "announced" and .detail == "3 addresses")' "$BATS_TEST_TMPDIR/events"
+	reap guest
+	reap monitor || :
+	reap tcpdump || :
+}

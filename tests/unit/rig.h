@@ -116,6 +116,7 @@ struct guest {
 	struct bytes tx[RIG_KEPT], rx[RIG_KEPT];
 	int n_tx, n_rx;
 	enum channel_fault fault;	/* of all that it sends */
+	bool own;			/* say that all of it is the channel's own */
 };
 
 static inline int guest_rx_burst(struct channel *ch, int pair, const struct frame *f, int n,
@@ -153,6 +154,7 @@ static inline int guest_tx_burst(struct channel *ch, int pair, struct frame_buf 
 		memcpy(buf[i].data, g->tx[i].data, MIN(g->tx[i].len, buf[i].room));
 		buf[i].len = MIN(g->tx[i].len, buf[i].room);
 		buf[i].fault = g->tx[i].len > buf[i].room ? CHANNEL_TOO_LONG : g->fault;
+		buf[i].own = g->own;
 	}
 	g->n_tx -= i;
 	memmove(g->tx, g->tx + i, (size_t)g->n_tx * sizeof(g->tx[0]));

@@ -270,6 +270,22 @@ static void test_faults(void)
 	ok(!rig_receive(wire, &f, 0), "M-8 nothing of that is on the wire");
 }
 
+/* What the channel says itself is in its wire shape, whatever the guest may send. */
+static void test_own(void)
+{
+	struct bytes f = rig_frame(0x99, 0x77, TAG(7), 60), got = { .len = 0 };
+	struct port_stats before, after;
+
+	stats_of(A, &before);
+	guest[A].own = true;
+	send_and_wait(A, &f, &after);
+	guest[A].own = false;
+	ok(after.tx_wire == before.tx_wire + 1 && after.tx_spoofed == before.tx_spoofed &&
+	   rig_receive(wire, &got, RIG_DEADLINE) && got.len == f.len &&
+	   !memcmp(got.data, f.data, f.len),
+	   "L-3 an announcement leaves as it is, with an address and a VLAN of its own");
+}
+
 /* More frames than a batch: all there, in order. */
 static void test_burst(void)
 {
@@ -403,6 +419,7 @@ int main(void)
 	test_odd();
 	test_faults();
 	test_burst();
+	test_own();
 	for (int p = 0; p < PORTS; p++) {
 		stats_of(p, &st);
 		ok(all_counted(&st, flooded[p]), "every frame of guest %c is accounted for", 'A' + p);

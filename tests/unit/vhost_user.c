@@ -212,6 +212,63 @@ static void test_traffic(void)
 	close(ep);
 }
 
+/* ---- many addresses ------------------------------------------------------------------ */
+
+static void test_addresses(void)
+{
+	static struct channel_address many[CHANNEL_ADDRESSES];
+	struct frame_buf buf[40];
+	static uint8_t wire[40][2048];
+	uint32_t base[4];
+	int i, n, right = 0, all = 0;
+
+	ok(vm_connect(&vm, FEATURES) && works(&vm, 0) && works(&vm, 1), "many addresses: a guest");
+	for (i = 0; i < CHANNEL_ADDRESSES; i++)
+		many[i] = (struct channel_address){ .mac = { 2, 0, 0, 0, 0, (uint8_t)i } };
+	vm.many = many;
+	for (i = 0; i < 4; i++) {
+		base[i] = vm.f.ring[i].used->idx;
+		front_ask(&vm.f, VHOST_USER_GET_VRING_BASE, (uint32_t[]){ (uint32_t)i, 0 }, 8);
+	}
+	for (i = 0; i < 4; i++)
+		front_ring(&vm.f, (uint32_t)i, (uint16_t)base[i]);
+	front_sync(&vm.f);
+	do {
+		for (i = 0; i < 40; i++)
+			buf[i] = (struct frame_buf){ .data = wire[i], .room = 2048 };
+		n = vm.ch->ops->tx_burst(vm.ch, 0, buf, 40);
+		for (i = 0; i < n; i++) {
+			if (!buf[i].own)	/* the address that is known at once */
+				continue;
+			right += is_rarp(&buf[i], wire[i]) && wire[i][11] == all;
+			all++;
+		}
+	} while (n > 0 && all < CHANNEL_ADDRESSES);
+	is_int(all, CHANNEL_ADDRESSES, "many addresses: as buffers allow, all of them");
+	is_int(right, CHANNEL_ADDRESSES, "many addresses: each once, in order");
+	ok(!strcmp(vm.announced, "64 addresses, 6 more are not"),
+	   "many addresses: what is beyond is counted: %s", vm.announced);
+	/* A round that has begun ends with the guest. */
+	for (i = 0; i < 4; i++)
+		front_ask(&vm.f, VHOST_USER_GET_VRING_BASE, (uint32_t[]){ (uint32_t)i, 0 }, 8);
+	for (i = 0; i < 4; i++)
+		front_ring(&vm.f, (uint32_t)i, (uint16_t)base[i]);
+	front_sync(&vm.f);
+	buf[0] = (struct frame_buf){ .data = wire[0], .room = 2048 };
+	n = vm.ch->ops->tx_burst(vm.ch, 0, buf, 1);
+	for (i = 0; i < 4; i++)
+		front_ask(&vm.f, VHOST_USER_GET_VRING_BASE, (uint32_t[]){ (uint32_t)i, 0 }, 8);
+	buf[0] = (struct frame_buf){ .data = wire[0], .room = 2048 };
+	ok(n == 1 && !vm.ch->ops->tx_burst(vm.ch, 0, buf, 1),
+	   "L-2 stop: nothing is announced behind the answer");
+	vm.many = NULL;
+	for (i = 0; i < 4; i++)
+		front_ring(&vm.f, (uint32_t)i, (uint16_t)base[i]);
+	front_sync(&vm.f);
+	ok(works(&vm, 0) && works(&vm, 1), "many addresses: the guest goes on");
+	front_end(&vm.f, 2);
+}
+
 /* ---- stop, go on, announce ------------------------------------------------------------- */
 
 static void test_stop(void)
@@ -249,6 +306,12 @@ static void test_stop(void)
 	ok(!memcmp(wire, "\xff\xff\xff\xff\xff\xff", 6) && !memcmp(wire + 6, mac, 6) &&
 	   wire[12] == 0x80 && wire[13] == 0x35 && !memcmp(wire + 22, mac, 6),
 	   "L-3 go on: a RARP that tells where the guest is");
+	for (i = 0; i < 3 && tx(&vm, 0, &buf, wire) == 1 && !is_rarp_of(&buf, wire, 4094);)
+		i++;
+	ok(is_rarp_of(&buf, wire, 4094) && buf.own && wire[11] == mac[5] + 1 &&
+	   !memcmp(wire + 26, wire + 6, 6),
+	   "L-3 go on: and one for the other address, in its VLAN");
+	ok(!strcmp(vm.announced, "2 addresses"), "L-3 go on: which is told: %s", vm.announced);
 	for (tries = 0; tx(&vm, 0, &buf, wire) != 1 && tries < FRONT_WAIT_MS; tries++)
 		usleep(1000);
 	ok(tries < FRONT_WAIT_MS && is_rarp(&buf, wire), "L-3 go on: and it is said again");
@@ -509,6 +572,7 @@ int main(void)
 		test_orderly();
 		test_reconnect();
 		test_client();
+		test_addresses();
 		test_concurrent();
 		vms_close();
 	}

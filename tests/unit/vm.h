@@ -43,6 +43,8 @@ struct vm {
 	int up, down, lost, stopping, stops, wants;
 	void (*wants_fn)(void *arg, bool frames);
 	char reason[512];
+	char announced[80];
+	const struct channel_address *many;	/* CHANNEL_ADDRESSES of them, to be announced */
 };
 
 static struct vm vm = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
@@ -62,8 +64,25 @@ static inline void on_event(void *arg, const char *what, const char *detail)
 		v->lost++;
 		snprintf(v->reason, sizeof(v->reason), "%s", detail);
 	}
+	if (!strcmp(what, "announced"))
+		snprintf(v->announced, sizeof(v->announced), "%s", detail);
 	pthread_cond_broadcast(&v->cond);
 	pthread_mutex_unlock(&v->lock);
+}
+
+/* The control plane's answer: the address, and the next one in VLAN 4094; or v->many. */
+static void on_moved(void *arg)
+{
+	struct channel_address a[2] = { { .rule = 0 }, { .rule = 4094 } };
+	struct vm *v = arg;
+
+	memcpy(a[0].mac, mac, 6);
+	memcpy(a[1].mac, mac, 6);
+	a[1].mac[5]++;
+	if (v->many)
+		v->ch->ops->set_addresses(v->ch, v->many, CHANNEL_ADDRESSES, 6);
+	else
+		v->ch->ops->set_addresses(v->ch, a, 2, 0);
 }
 
 static inline bool wait_count(struct vm *v, const int *count, int want)
@@ -84,7 +103,7 @@ static inline int vm_open(struct vm *v, const char *name, int pairs, struct vmq_
 {
 	struct channel_config cfg = {
 		.queue = name, .mac = mac, .pairs = pairs, .mtu = 1500,
-		.event = on_event, .wants = v->wants_fn, .arg = v,
+		.event = on_event, .wants = v->wants_fn, .moved = on_moved, .arg = v,
 	};
 	char spec[128];
 
@@ -114,9 +133,19 @@ static inline int tx(struct vm *v, int pair, struct frame_buf *buf, uint8_t *dat
 	return v->ch->ops->tx_burst(v->ch, pair, buf, 1);
 }
 
+/* An announcement, of VLAN @vlan (0: without a tag). */
+static inline bool is_rarp_of(const struct frame_buf *buf, const uint8_t *data, uint16_t vlan)
+{
+	uint32_t tag = vlan ? 4 : 0;
+
+	return buf->len == 60 + tag && data[12 + tag] == 0x80 && data[13 + tag] == 0x35 &&
+	       (!vlan || (data[12] == 0x81 && !data[13] && data[14] == vlan >> 8 &&
+			  data[15] == (vlan & 0xff)));
+}
+
 static inline bool is_rarp(const struct frame_buf *buf, const uint8_t *data)
 {
-	return buf->len == 60 && data[12] == 0x80 && data[13] == 0x35;
+	return is_rarp_of(buf, data, 0) || is_rarp_of(buf, data, 4094);
 }
 
 /* One frame to the guest and one from it, on ring pair @pair. */

@@ -51,7 +51,15 @@ struct frame_buf {
 	uint32_t room;
 	uint32_t len;		/* set by tx_burst(); at most the room */
 	enum channel_fault fault;	/* set by tx_burst() if not fine; fine before */
+	bool	 own;		/* set by tx_burst(): not the guest's, but about it, and as it
+				 * shall be on the wire */
 	uint64_t addr;		/* of the owner (a UMEM address) */
+};
+
+/* Where a guest is reached: an address, in a VLAN (VMQ_RULE_… of vmq/abi.h). */
+struct channel_address {
+	uint8_t	 mac[6];
+	uint16_t rule;
 };
 
 /* What became of the frames of one rx_burst(). */
@@ -60,6 +68,8 @@ struct channel_rx {
 	uint32_t full;		/* dropped: the guest's rings had no room */
 	uint32_t error;		/* dropped: the device refused it (down, too long) */
 };
+
+#define CHANNEL_ADDRESSES 64
 
 struct channel;			/* each kind embeds it as its first member */
 
@@ -70,7 +80,7 @@ struct channel_config {
 	uint32_t mtu;		/* what one frame can carry: asked for, and the limit */
 	bool	 adopt;		/* a restart: take over the device left by the last run */
 	void (*event)(void *arg, const char *what, const char *detail);
-				/* "up", "stopping", "down", "lost" for `monitor`;
+				/* "up", "stopping", "down", "lost", "announced" for `monitor`;
 				 * any thread; must not wait for the control thread */
 	/*
 	 * The guest wants no more frames (false), or wants them again (true). After
@@ -78,6 +88,11 @@ struct channel_config {
 	 * the control thread. NULL: there is nobody to ask.
 	 */
 	void (*wants)(void *arg, bool frames);
+	/*
+	 * The guest has run before, here or elsewhere, and is announced: the answer is a
+	 * call of `set_addresses`. As for `wants`.
+	 */
+	void (*moved)(void *arg);
 	void	*arg;
 };
 
@@ -119,6 +134,13 @@ struct channel_ops {
 	 */
 	void (*quiet)(struct channel *ch);
 
+	/*
+	 * The guest's addresses, to be announced; copied. @n: at most CHANNEL_ADDRESSES;
+	 * @more: how many are not among them. May be NULL for kinds that never ask.
+	 */
+	void (*set_addresses)(struct channel *ch, const struct channel_address *a, int n,
+			      int more);
+
 	/* @keep: the service restarts; leave a device that can be adopted. */
 	void (*close)(struct channel *ch, bool keep);
 };
@@ -138,7 +160,7 @@ extern const struct channel_ops *const channel_kinds[];
  * @out: the channel; NULL for the specification "none" (the VM has no channel
  *       yet: its frames are dropped as channel errors)
  * @spec: "KIND:ARGS"
- * @cfg: used during the call, except `event`, `wants` and `arg`
+ * @cfg: used during the call, except `event`, `wants`, `moved` and `arg`
  * @err: sentence; names the kinds there are if @spec names none of them
  *
  * Return: 0, -EINVAL bad specification, or what the kind says.

@@ -32,21 +32,18 @@
  * end may connect again.
  */
 #include <errno.h>
-#include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "channel/mem_guard.h"
 #include "channel/vhost_user.h"
 #include "common/util.h"
-
-#define RARP_LEN	60	/* of the frame, without FCS */
-#define RARP_REQUEST	3	/* RFC 903 */
 
 /* ---- open and close --------------------------------------------------------- */
 
@@ -85,8 +82,10 @@ int vhost_user_new(struct vhost_user **out, const struct channel_config *cfg,
 	vu->mtu = MIN(cfg->mtu, UINT16_MAX);
 	vu->event = cfg->event;
 	vu->wants = cfg->wants;
+	vu->told_moved = cfg->moved;
 	vu->arg = cfg->arg;
 	vu->listen_fd = vu->fd = -1;
+	pthread_mutex_init(&vu->address_lock, NULL);
 	if (cfg->mac) {
 		memcpy(vu->mac, cfg->mac, ETH_ALEN);
 		vu->has_mac = true;
@@ -120,6 +119,7 @@ void vhost_user_free(struct vhost_user *vu)
 		if (vu->pair[i].wake >= 0)
 			close(vu->pair[i].wake);
 	}
+	pthread_mutex_destroy(&vu->address_lock);
 	free(vu);
 }
 
@@ -142,8 +142,7 @@ void vhost_user_reset(struct vhost_user *vu)
 	vu->protocol = 0;
 	vu->status = 0;
 	vu->moved = false;
-	vu->announce_left = 0;
-	store_relaxed(&vu->announce, 0);
+	vhost_user_say_no_more(vu);
 	store_relaxed(&vu->roomless, 0);
 	store_relaxed(&vu->failed, false);
 	store_relaxed(&vu->expected, false);
@@ -292,31 +291,6 @@ static int vhost_user_rx_burst(struct channel *ch, int pair, const struct frame 
 	}
 }
 
-/*
- * "This address is here now", to teach switches where the guest is. RARP and not
- * ARP: we do not know the guest's IP addresses.
- */
-static void rarp_build(uint64_t u48, struct frame_buf *buf)
-{
-	static const uint8_t arp[] = { 0, ARPHRD_ETHER, ETH_P_IP >> 8, ETH_P_IP & 0xff,
-				       ETH_ALEN, 4, 0, RARP_REQUEST };
-	uint8_t *p = buf->data;
-	uint8_t mac[ETH_ALEN] = { 0 };
-	int i;
-
-	for (i = 0; i < ETH_ALEN; i++)
-		mac[i] = (uint8_t)(u48 >> (8 * (ETH_ALEN - 1 - i)));
-	memset(p, 0, RARP_LEN);
-	memset(p, 0xff, ETH_ALEN);
-	memcpy(p + 6, mac, ETH_ALEN);
-	p[12] = ETH_P_RARP >> 8;
-	p[13] = ETH_P_RARP & 0xff;
-	memcpy(p + 14, arp, sizeof(arp));
-	memcpy(p + 22, mac, ETH_ALEN);		/* sender */
-	memcpy(p + 32, mac, ETH_ALEN);		/* target */
-	buf->len = RARP_LEN;
-}
-
 static int vhost_user_tx_burst(struct channel *ch, int pair, struct frame_buf *buf, int n)
 {
 	struct vhost_user *vu = container_of(ch, struct vhost_user, ch);
@@ -325,11 +299,8 @@ static int vhost_user_tx_burst(struct channel *ch, int pair, struct frame_buf *b
 	/* Was it a kick for more receive buffers? One who waits himself does not ask. */
 	if (load_relaxed(&ring_of(vu, pair, false)->ready))
 		vhost_user_wake_roomless(vu);
-	if (!pair && load_relaxed(&vu->announce) && !load_relaxed(&vu->paused) &&
-	    n > 0 && buf->room >= RARP_LEN) {
-		rarp_build(__atomic_exchange_n(&vu->announce, 0, __ATOMIC_RELAXED), buf);
-		own = 1;
-	}
+	if (!pair && !load_relaxed(&vu->paused))
+		own = vhost_user_say(vu, buf, n);
 	if (vring_tx(ring_of(vu, pair, true), buf + own, n - own, &taken) == VRING_BROKEN)
 		vhost_user_fail(vu);
 	return own + taken;
@@ -387,5 +358,6 @@ const struct channel_ops channel_vhost_user = {
 	.pause = vhost_user_pause,
 	.resume = vhost_user_resume,
 	.quiet = vhost_user_now_quiet,
+	.set_addresses = vhost_user_set_addresses,
 	.close = vhost_user_close,
 };

@@ -168,6 +168,7 @@ struct vhost_user {
 	bool	 has_mac;
 	void (*event)(void *arg, const char *what, const char *detail);
 	void (*wants)(void *arg, bool frames);
+	void (*told_moved)(void *arg);
 	void	*arg;
 
 	/* Sockets. */
@@ -202,7 +203,12 @@ struct vhost_user {
 	bool	 expected;		/* connected, and has not run yet: frames wait for it */
 	bool	 paused;
 	uint64_t roomless;		/* pairs whose frames wait for another's ring, a bit each */
-	uint64_t announce;		/* send a RARP for this address (mac_to_u48()) */
+	uint64_t rarp;			/* the front end's: send one for it (mac_to_u48()) */
+	uint32_t to_say;		/* addresses that this round has still to announce */
+	pthread_mutex_t address_lock;	/* of the next three */
+	bool	 announcing;		/* from its start to its end */
+	struct channel_address address[CHANNEL_ADDRESSES];
+	int	 n_addresses;
 	struct vhost_user_pair pair[VMQ_PAIRS_MAX];
 	struct vring ring[2 * VMQ_PAIRS_MAX];	/* rx of pair 0, tx of pair 0, rx of 1, ... */
 };
@@ -276,9 +282,19 @@ bool vhost_user_quiesced(struct vhost_user *vu);
 /* Tell "up" or "down" if it has changed. */
 void vhost_user_tell(struct vhost_user *vu, const char *detail);
 
-/* Have a worker send the address to the switches, now and in some rounds to come. */
+/* Have a worker send the addresses to the switches, once more. */
 #define VHOST_USER_ANNOUNCEMENTS 5
 void vhost_user_announce(struct vhost_user *vu, uint64_t now);
+
+void vhost_user_say_no_more(struct vhost_user *vu);
+
+/*
+ * Pair 0's worker: fill buffers with what is to be announced. Return: how many.
+ * vhost_user_set_addresses() is the channel's function of that name.
+ */
+int vhost_user_say(struct vhost_user *vu, struct frame_buf *buf, int n);
+void vhost_user_set_addresses(struct channel *ch, const struct channel_address *a, int n,
+			      int more);
 
 /* ---- vhost_user_socket.c ------------------------------------------------------ */
 

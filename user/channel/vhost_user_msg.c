@@ -203,7 +203,7 @@ static int do_send_rarp(struct vhost_user *vu, struct vhost_user_msg *m, struct 
 	u48 = mac_to_u48(mac);
 	if (!u48 || mac[0] & 1)
 		return REFUSED;
-	store_relaxed(&vu->announce, u48);
+	store_relaxed(&vu->rarp, u48);
 	vhost_user_wake(vu, 0);
 	return 0;
 }

@@ -77,7 +77,7 @@ static int ring_try_start(struct vhost_user *vu, uint32_t index, struct vmq_err 
 	if (rc)
 		return vmq_err_prefix(err, "ring %u", index);
 	/* The guest's first two rings: one of them begins at 0 by chance after 65,536 frames. */
-	if (index < 2 && r->base && vu->has_mac)
+	if (index < 2 && r->base)
 		vu->moved = true;
 	vhost_user_want_frames(vu);
 	vhost_user_wake(vu, (int)index / 2);

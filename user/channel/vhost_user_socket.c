@@ -548,6 +548,7 @@ static void thread_remove(struct vhost_user *vu)
 	*at = vu->next;
 	vu->event = NULL;
 	vu->wants = NULL;
+	vu->told_moved = NULL;
 	if (vu->fd >= 0)
 		disconnect(vu, NULL);
 }

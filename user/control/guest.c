@@ -5,6 +5,7 @@
 #include "control/guest.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -80,13 +81,73 @@ void guest_follow(struct queue *q)
 	queue_quiesce(q, guest_stopped);
 }
 
+/* ---- addresses to announce ------------------------------------------------ */
+
+void guest_moved(void *arg)
+{
+	struct queue *q = arg;
+
+	store_release(&q->guest_moved, true);
+	eventfd_write(q->service->guest_fd, 1);
+}
+
+struct address_list {
+	const struct queue *queue;
+	struct channel_address a[CHANNEL_ADDRESSES];
+	int n, more;
+};
+
+static void list_add(struct address_list *list, const uint8_t mac[6], uint16_t rule)
+{
+	struct channel_address *a;
+	int i;
+
+	if (rule == VMQ_RULE_ANY)
+		rule = VMQ_RULE_UNTAGGED;
+	for (i = 0; i < list->n; i++)
+		if (list->a[i].rule == rule && !memcmp(list->a[i].mac, mac, sizeof(a->mac)))
+			return;
+	if (list->n == CHANNEL_ADDRESSES) {
+		list->more++;
+		return;
+	}
+	a = &list->a[list->n++];
+	a->rule = rule;
+	memcpy(a->mac, mac, sizeof(a->mac));
+}
+
+static int list_filter(const struct filter *f, void *arg)
+{
+	struct address_list *list = arg;
+
+	if (f->rec.target == VMQ_TARGET_SLOT && f->rec.queue == list->queue->id)
+		list_add(list, f->key.mac, f->key.rule);
+	return 0;
+}
+
+static void guest_name_addresses(struct queue *q)
+{
+	struct address_list list = { .queue = q };
+	int i;
+
+	if (!__atomic_exchange_n(&q->guest_moved, false, __ATOMIC_ACQUIRE))
+		return;
+	for (i = 0; i < q->rec.n_macs; i++)
+		list_add(&list, q->rec.mac[i], q->rec.rule);
+	filters_each(q->service->filters, list_filter, &list);
+	port_set_addresses(q->port, list.a, list.n, list.more);
+}
+
 void guest_dispatch(struct service *s)
 {
 	eventfd_t times;
 	uint32_t id;
 
 	eventfd_read(s->guest_fd, &times);
-	for (id = 1; id <= VMQ_QUEUES_MAX; id++)
-		if (s->queue[id])
-			guest_follow(s->queue[id]);
+	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
+		if (!s->queue[id])
+			continue;
+		guest_name_addresses(s->queue[id]);
+		guest_follow(s->queue[id]);
+	}
 }

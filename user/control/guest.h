@@ -13,6 +13,12 @@
  * Any thread may say what a guest wants. A count of its changes says it, not a
  * queue of events: nothing is lost however often it changes, and each "no more"
  * is answered. The rest is the control thread's.
+ *
+ * A guest that was moved here is announced with every address that frames come for,
+ * each in its VLAN: those of the port, in the port's VLAN, and those of the queue's
+ * filters. A filter of any VLAN is announced untagged, because nobody knows which
+ * VLANs there are behind it. The port's come first; what is beyond
+ * CHANNEL_ADDRESSES is only counted.
  */
 #ifndef VMQ_GUEST_H
 #define VMQ_GUEST_H
@@ -24,6 +30,9 @@ void guest_close(struct service *s);
 
 /* As channel_config.wants: any thread; @arg is the queue. The first says false. */
 void guest_wants(void *arg, bool frames);
+
+/* As channel_config.moved: any thread. */
+void guest_moved(void *arg);
 
 void guest_dispatch(struct service *s);		/* s->guest_fd is readable */
 void guest_follow(struct queue *q);		/* unless it is busy */

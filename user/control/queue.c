@@ -227,6 +227,7 @@ static int open_channel(struct queue *q, bool adopt, struct channel **ch, struct
 		.adopt = adopt,
 		.event = channel_event,
 		.wants = guest_wants,
+		.moved = guest_moved,
 		.arg = q,
 	};
 	struct vmq_err why = VMQ_ERR_INIT;

@@ -68,6 +68,7 @@ struct queue {
 	bool	 doomed;	/* its client left: delete when `op` is over */
 	uint32_t guest_asks;	/* any thread; odd: the guest wants no frames (control/guest.h) */
 	uint32_t guest_seen;	/* the last that was followed */
+	bool	 guest_moved;	/* any thread; it is to be told its addresses */
 	bool	 stopped;	/* the filters are muted for it */
 	struct operation op;
 	struct request **waiting;	/* requests that come back when it is over */

@@ -537,6 +537,12 @@ void port_quiet(struct port *p)
 		p->channel->ops->quiet(p->channel);
 }
 
+void port_set_addresses(struct port *p, const struct channel_address *a, int n, int more)
+{
+	if (p->channel && p->channel->ops->set_addresses)
+		p->channel->ops->set_addresses(p->channel, a, n, more);
+}
+
 /* ---- counters --------------------------------------------------------------------- */
 
 static void port_sum_pair(const struct pair *pair, struct port_stats *out)

