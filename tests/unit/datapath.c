@@ -11,6 +11,7 @@
 #include "datapath_rig.h"
 
 #define RING	128
+#define DEEP	4096
 #define FRAMES	(4 * RING)	/* of an RX queue: four rings of that size */
 #define BUFFERS	(FRAMES + RXQ_RESERVE)
 
@@ -509,6 +510,45 @@ static void test_grow(void)
 	rig.dp = NULL;
 }
 
+/* Rings with more frames than FILL holds at once, and guests that take none of them. */
+static void test_deep(void)
+{
+	struct queue stalled[4], live;
+	bool full = true, sent = true;
+	struct port_stats s;
+	int rc;
+
+	rc = rig_datapath(1, 4 * DEEP + RING, &err);
+	if (!is_int(rc, 0, "a data path with rings of %d %s", DEEP, rc ? err.text : ""))
+		return;
+	for (int i = 0; i < 4; i++)
+		queue_up(&stalled[i], i, DEEP);
+	queue_up(&live, 4, RING);
+	for (int i = 0; i < 3; i++)
+		store_release(&stalled[i].guest.room, 0);
+	port_set_paused(stalled[3].port, true);
+	for (int i = 0; i < 4; i++) {
+		sent &= rig_send(i, 0, DEEP + 64, OOB_NONE);
+		queue_stats(&stalled[i], &s);
+		full &= s.in_flight == DEEP && s.ring_full == 64 && !s.no_buffer && balanced(&s);
+	}
+	ok(sent && full, "P-13 stalled and paused guests have their quotas, %d frames", 4 * DEEP);
+	for (int i = 1; i <= 10; i++)
+		sent &= rig_send(4, 0, 64, OOB_NONE) &&
+			rig_wait(load_acquire(&live.guest.got) == 64ULL * (uint32_t)i);
+	ok(sent && !live.guest.lost, "P-13 and their neighbour all its frames");
+	port_set_paused(stalled[3].port, false);
+	ok(rig_wait(load_acquire(&stalled[3].guest.got) == DEEP), "who goes on gets what waits");
+	for (int i = 0; i < 4; i++)
+		queue_close(&stalled[i]);
+	ok(rig_send(4, 0, 64, OOB_NONE) && rig_wait(load_acquire(&live.guest.got) == 704),
+	   "and with the others gone");
+	ok(rxq_frames_free(datapath_rxq(rig.dp, 0)) == 4 * DEEP, "their frames are free");
+	queue_close(&live);
+	datapath_close(rig.dp);
+	rig.dp = NULL;
+}
+
 /* One frame of the guest at the wire, if there is one; they are numbered. */
 static int hear(int fd, int *wrong, uint32_t want)
 {
@@ -638,6 +678,7 @@ int main(void)
 	test_switch_in();
 	test_reopen();
 	test_grow();
+	test_deep();
 	rig_close();
 	return unit_done();
 }

@@ -5,9 +5,9 @@
  * DOC: Theory of operation
  *
  * A poll takes a batch from the ring, describes each frame as the guest shall
- * see it, and lets the channel copy it. Then the frames go back to FILL, and only then are the entries released: while a frame
- * lies in the ring or on its way through here, its entry is taken, so a pair
- * never holds more frames than its quota (P-13).
+ * see it, and lets the channel copy it. Then the frames go back for FILL, and only
+ * then are the entries released: while a frame lies in the ring or on its way through
+ * here, its entry is taken, so a pair never holds more frames than its quota (P-13).
  *
  * A guest without room settles fewer frames than it was given. The rest stays
  * in the ring and the ring is *blocked*: it waits for the guest's kick (the
@@ -127,8 +127,10 @@ int receive_poll(struct source *s)
 	struct batch b;
 	int settled;
 
-	if (p->paused)
+	if (p->paused) {
+		rxq_look_after(r->rxq);
 		return 0;
+	}
 	n = xsk_ring_cons__peek(&r->rx, RECEIVE_BATCH, &at);
 	if (!n)
 		return 0;
@@ -145,6 +147,8 @@ int receive_poll(struct source *s)
 	if (settled > 0) {
 		rxq_refill(r->rxq, b.addr, (uint32_t)settled);
 		xsk_ring_cons__release(&r->rx, (uint32_t)settled);
+	} else {
+		rxq_look_after(r->rxq);
 	}
 	r->blocked = settled < (int)n;
 	if (r->blocked)

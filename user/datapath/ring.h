@@ -5,7 +5,7 @@
  * A ring shares the UMEM of its RX queue (rxq.h) and sits in the XSKMAP at
  * slot * stride + RX queue. Its size is the quota of its pair on that RX queue:
  * as many frames as it has entries are admitted before it is opened, and an
- * entry is released only after its frame is back in FILL.
+ * entry is released only after its frame has been given back for FILL.
  *
  * The source's poll is receive.c's. Opened, published, withdrawn and closed by
  * the control thread; between them it is the worker's that has the source.

@@ -10,8 +10,8 @@
  *
  * Buffers are admitted, not hoped for: rxq_admit() reserves a ring's worth of
  * frames before a socket is opened, so that FILL never runs dry however many
- * guests stall (P-13). An RX entry is released only after its frame is back in
- * FILL (rxq_refill()), else the sum would not hold.
+ * guests stall (P-13). An RX entry is released only after its frame has been given
+ * back (rxq_refill()), else the sum would not hold.
  *
  * rxq_refill(), rxq_tx_*() may be called by any worker; they take the RX
  * queue's fill or transmit lock for one batch. All else: control thread.
@@ -53,8 +53,10 @@ int rxq_admit(struct rxq *q, uint32_t n, struct vmq_err *err);
 void rxq_release(struct rxq *q, uint32_t n);
 uint32_t rxq_frames_free(const struct rxq *q);	/* not admitted yet */
 
-/* Give frames back to FILL. Never fails: FILL has room for every frame. */
+/* Give frames back, for FILL. Never fails. */
 void rxq_refill(struct rxq *q, const uint64_t *addr, uint32_t n);
+/* None came back from a ring that has been looked at; FILL may need others. */
+void rxq_look_after(struct rxq *q);
 
 /*
  * Transmit: borrow private frames, fill them, send or return them. Borrowing
