@@ -76,6 +76,8 @@ static void on_moved(void *arg)
 	struct channel_address a[2] = { { .rule = 0 }, { .rule = 4094 } };
 	struct vm *v = arg;
 
+	if (!load_acquire(&v->ch))	/* it came while the channel was being made */
+		return;
 	memcpy(a[0].mac, mac, 6);
 	memcpy(a[1].mac, mac, 6);
 	a[1].mac[5]++;
