@@ -186,7 +186,7 @@ struct vmq_rss {
 
 /**
  * vmq_nic_hash_type() - what the driver says of a hash that equals ours
- * @type: one VMQ_HASH_..., of a frame without home address and routing header
+ * @type: one VMQ_HASH_..., of a frame without extension headers
  *
  * Without those an _EX type is the plain one.
  */
