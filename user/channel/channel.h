@@ -18,6 +18,7 @@
 #ifndef VMQ_CHANNEL_H
 #define VMQ_CHANNEL_H
 
+#include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -33,7 +34,31 @@ struct frame {
 	struct iovec part[FRAME_PARTS];
 	int	     parts;
 	uint32_t     len;	/* sum of the pieces */
+	const struct frame_join *join;	/* NULL: by itself, or behind one that has it */
 };
+
+/*
+ * Segments of a stream that a guest may get as one frame (datapath/gro.h): the frame
+ * that refers to this and those behind it. A channel that can not, now or at all,
+ * gives them one by one.
+ */
+#define FRAME_HEADERS 128
+struct frame_join {
+	int	 frames;
+	uint32_t len;		/* of the joined frame */
+	struct virtio_net_hdr hdr;	/* little-endian, as in virtio 1.0 */
+	uint32_t headers_len;
+	uint8_t	 headers[FRAME_HEADERS];	/* in place of each frame's own */
+};
+
+/* What is behind the headers: always in the last piece. */
+static inline struct iovec frame_payload(const struct frame *f, uint32_t headers_len)
+{
+	const struct iovec *last = &f->part[f->parts - 1];
+	size_t len = f->len - headers_len;
+
+	return (struct iovec){ (uint8_t *)last->iov_base + last->iov_len - len, len };
+}
 
 /* Why a frame that the guest sent is nothing but counted (stats.h names them). */
 enum channel_fault {
@@ -67,6 +92,7 @@ struct channel_rx {
 	uint32_t delivered;
 	uint32_t full;		/* dropped: the guest's rings had no room */
 	uint32_t error;		/* dropped: the device refused it (down, too long) */
+	uint32_t joined;	/* of the delivered: in a frame with the one before it */
 };
 
 #define CHANNEL_ADDRESSES 64
@@ -105,13 +131,16 @@ struct channel_ops {
 		    const struct channel_config *cfg, struct vmq_err *err);
 
 	/*
-	 * Give frames to the guest; `res` is added to, not cleared. Return: how
+	 * Give frames to the guest, joined ones as one if it takes them; `res` is added to, not cleared. Return: how
 	 * many frames from the front are settled (delivered or dropped, all
 	 * counted in `res`). Fewer than @n: the guest has no room now; the caller
 	 * keeps the rest and tries again when new frames or a kick arrive.
 	 */
 	int (*rx_burst)(struct channel *ch, int pair, const struct frame *f, int n,
 			struct channel_rx *res);
+
+	/* Does the guest take joined frames now? NULL: this kind never does. */
+	bool (*takes_joined)(struct channel *ch, int pair);
 
 	/*
 	 * Take frames from the guest into @buf, also those that are no use and

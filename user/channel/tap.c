@@ -53,6 +53,7 @@
 #define PID_LIMIT	4194304		/* PID_MAX_LIMIT of 64-bit kernels */
 
 #define TAP_GATHER	4096		/* as the largest chunk */
+#define TAP_JOINED_MAX	64		/* frames in one */
 #define TAP_FRONT	16		/* in front of a frame to cut: its virtio header */
 
 /* In linux/if_tun.h since 6.2. */
@@ -495,6 +496,60 @@ static long tap_write(int fd, const struct frame *f)
 	return syscall(SYS_write, fd, &out, sizeof(out.hdr) + at);
 }
 
+/* The headers and the payloads where they lie: a copy of all would cost more. */
+static long tap_write_joined(int fd, const struct frame *f)
+{
+	const struct frame_join *j = f->join;
+	struct iovec iov[2 + TAP_JOINED_MAX] = {
+		{ (void *)&j->hdr, sizeof(j->hdr) },
+		{ (void *)j->headers, j->headers_len },
+	};
+
+	for (int i = 0; i < j->frames; i++)
+		iov[2 + i] = frame_payload(&f[i], j->headers_len);
+	return syscall(SYS_writev, fd, iov, 2 + j->frames);
+}
+
+/* @frames were written, or not: errno. */
+static void tap_count(struct tap *t, long written, uint32_t frames, struct channel_rx *res)
+{
+	if (written >= 0) {
+		res->delivered += frames;
+		tap_set_state(t, TAP_UP);
+		return;
+	}
+	switch (errno) {
+	case EAGAIN:
+	case ENOBUFS:
+	case ENOMEM:
+		res->full += frames;
+		break;
+	case EIO:	/* the guest has set it down */
+		res->error += frames;
+		tap_set_state(t, TAP_DOWN);
+		break;
+	case EBADFD:	/* the device, or its namespace, has gone */
+		res->error += frames;
+		tap_set_state(t, TAP_LOST);
+		break;
+	default:
+		res->error += frames;
+	}
+}
+
+/* Return: false if it must be given as its segments. */
+static bool tap_joined(struct tap *t, int pair, const struct frame *f, struct channel_rx *res)
+{
+	long written = tap_write_joined(t->fd[pair], f);
+
+	if (written < 0 && (errno == EINVAL || errno == EMSGSIZE || errno == ENOMEM))
+		return false;
+	tap_count(t, written, (uint32_t)f->join->frames, res);
+	if (written >= 0)
+		res->joined += (uint32_t)f->join->frames - 1;
+	return true;
+}
+
 /*
  * A TAP never says when it has room again, so a frame it does not take now is
  * dropped and every frame is settled.
@@ -505,28 +560,13 @@ static int tap_rx_burst(struct channel *ch, int pair, const struct frame *f, int
 	struct tap *t = container_of(ch, struct tap, ch);
 
 	for (int i = 0; i < n; i++) {
-		if (tap_write(t->fd[pair], &f[i]) >= 0) {
-			res->delivered++;
-			tap_set_state(t, TAP_UP);
-			continue;
-		}
-		switch (errno) {
-		case EAGAIN:
-		case ENOBUFS:
-		case ENOMEM:
-			res->full++;
-			break;
-		case EIO:	/* the guest has set it down */
-			res->error++;
-			tap_set_state(t, TAP_DOWN);
-			break;
-		case EBADFD:	/* the device, or its namespace, has gone */
-			res->error++;
-			tap_set_state(t, TAP_LOST);
-			break;
-		default:
-			res->error++;
-		}
+		const struct frame_join *j = f[i].join;
+
+		/* Refused for what it is, not for where it goes: then one by one. */
+		if (j && j->frames <= TAP_JOINED_MAX && tap_joined(t, pair, &f[i], res))
+			i += j->frames - 1;
+		else
+			tap_count(t, tap_write(t->fd[pair], &f[i]), 1, res);
 	}
 	return n;
 }
@@ -582,6 +622,13 @@ static int tap_tx_burst(struct channel *ch, int pair, struct frame_buf *buf, int
 	return taken;
 }
 
+static bool tap_takes_joined(struct channel *ch, int pair)
+{
+	(void)ch;
+	(void)pair;
+	return true;
+}
+
 static int tap_fd(struct channel *ch, int pair)
 {
 	return container_of(ch, struct tap, ch)->fd[pair];
@@ -592,6 +639,7 @@ const struct channel_ops channel_tap = {
 	.usage = TAP_USAGE,
 	.open = tap_open,
 	.rx_burst = tap_rx_burst,
+	.takes_joined = tap_takes_joined,
 	.tx_burst = tap_tx_burst,
 	.fd = tap_fd,
 	.close = tap_close,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * csum.c - the Internet checksum, completed in software
+ * csum.c - the Internet checksum in software
  *
  * The sum of 16-bit words does not depend on their byte order but for a swap of
  * the result (RFC 1071, section 2B), so words are added as the machine reads
@@ -11,31 +11,41 @@
 
 #include "common/csum.h"
 
-/* Ones' complement sum of @n bytes, not inverted, in the machine's order. */
-static uint16_t csum_words(const uint8_t *p, uint32_t n)
+/*
+ * Two sums at a time, with their carries above them: an addition need not wait for
+ * the one before.
+ */
+uint64_t csum_add(uint64_t sum, const uint8_t *p, uint32_t n)
 {
-	uint64_t sum = 0, word;
+	unsigned __int128 a = sum, b = 0;
+	uint64_t word[2];
 	uint16_t half;
 
-	for (; n >= 8; p += 8, n -= 8) {
-		memcpy(&word, p, 8);
-		sum += word;
-		sum += sum < word;	/* the carry comes back in below */
+	for (; n >= 16; p += 16, n -= 16) {
+		memcpy(word, p, 16);
+		a += word[0];
+		b += word[1];
 	}
 	for (; n >= 2; p += 2, n -= 2) {
 		memcpy(&half, p, 2);
-		sum += half;
-		sum += sum < half;
+		b += half;
 	}
 	if (n) {
 		half = 0;		/* an odd byte is the first of a padded word */
 		memcpy(&half, p, 1);
-		sum += half;
-		sum += sum < half;
+		b += half;
 	}
+	a += b;
+	/* 2^64 is 1 to a ones' complement sum. */
+	a = (a & UINT64_MAX) + (a >> 64);
+	return (uint64_t)((a & UINT64_MAX) + (a >> 64));
+}
+
+uint16_t csum_fold(uint64_t sum)
+{
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
+	return (uint16_t)~sum;
 }
 
 int csum_complete(uint8_t *data, uint32_t len, uint32_t start, uint32_t offset)
@@ -44,7 +54,7 @@ int csum_complete(uint8_t *data, uint32_t len, uint32_t start, uint32_t offset)
 
 	if (start >= len || offset > len - start || len - start - offset < 2)
 		return -EINVAL;
-	sum = (uint16_t)~csum_words(data + start, len - start);
+	sum = csum_fold(csum_add(0, data + start, len - start));
 	/* 0 means "no checksum" to UDP; 0xffff is the same number. TCP takes either. */
 	if (!sum)
 		sum = 0xffff;

@@ -66,6 +66,7 @@ void frame_build(struct frame *f, const uint8_t *data, uint32_t len,
 	uint8_t *p = (uint8_t *)data;
 	uint32_t rest = TAG_OFFSET + strip;
 
+	f->join = NULL;
 	if (!strip && !tag) {
 		f->part[0] = (struct iovec){ p, len };
 		f->parts = 1;

@@ -119,6 +119,7 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 	pair->rule = p->rule;
 	pair->oob = p->oob;
 	pair->paused = p->paused;
+	pair->gro = p->gro;
 	pair->stats = p->row ? p->row(p->row_arg, p->id, index) : NULL;
 	if (!pair->stats)
 		pair->stats = &pair->own_stats;
@@ -189,6 +190,7 @@ int port_open(struct port **out, struct datapath *dp, const struct port_config *
 	p->rule = cfg->rule;
 	p->oob = cfg->oob;
 	p->paused = cfg->paused;
+	p->gro = cfg->gro;
 	p->kept = cfg->kept ? cfg->kept : &p->own_kept;
 	p->row = cfg->row;
 	p->row_arg = cfg->row_arg;
@@ -484,6 +486,31 @@ void port_set_policy(struct port *p, uint16_t rule, bool trust)
 	for (i = 0; i < p->pairs; i++) {
 		policy.pair = p->pair[i];
 		worker_call(policy.pair->worker, pair_set_policy, &policy);
+	}
+}
+
+struct gro_call {
+	struct pair *pair;
+	bool on;
+};
+
+static void pair_set_gro(struct worker *w, void *arg)
+{
+	struct gro_call *call = arg;
+
+	(void)w;
+	call->pair->gro = call->on;
+}
+
+/* Between two batches, so no frame of a batch sees the change (C-4). */
+void port_set_gro(struct port *p, bool on)
+{
+	struct gro_call call = { .on = on };
+
+	p->gro = on;
+	for (int i = 0; i < p->pairs; i++) {
+		call.pair = p->pair[i];
+		worker_call(call.pair->worker, pair_set_gro, &call);
 	}
 }
 

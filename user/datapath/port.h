@@ -33,6 +33,7 @@ struct port_config {
 	uint16_t rule;		/* VLAN rule of the port: access VLAN, untagged, any */
 	bool	 oob;		/* its frames carry OOB records (VMQ_FIB_F_OOB) */
 	bool	 trust;		/* do not check source addresses and VLAN */
+	bool	 gro;		/* join segments for a guest that takes that */
 	bool	 paused;	/* until port_set_paused(): nothing to or from the guest */
 	uint16_t pairs;		/* that receive */
 	uint16_t channel_pairs;	/* that the channel has; 0: as many */
@@ -102,6 +103,7 @@ int port_set_width(struct port *p, uint16_t width, const uint16_t *slot, uint16_
 		   struct vmq_err *err);
 uint16_t port_pairs(const struct port *p);	/* that there are, receiving or not */
 void port_set_policy(struct port *p, uint16_t rule, bool trust);
+void port_set_gro(struct port *p, bool on);
 void port_set_max_frame(struct port *p, uint32_t max_frame);
 /* The answer to a channel that wanted no more frames (channel.h, `quiet`). */
 void port_quiet(struct port *p);

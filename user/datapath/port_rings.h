@@ -17,6 +17,7 @@ struct port {
 	uint32_t id;
 	uint16_t rule;			/* read by workers */
 	bool	 oob;
+	bool	 gro;	/* as configured; each pair has its own */
 	bool	 paused;
 	int	 lanes;			/* pairs of the channel */
 	int	 pairs;			/* made so far, and kept until the end */

@@ -24,12 +24,16 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "datapath/gro.h"
 #include "datapath/receive.h"
 #include "vmq/abi.h"
+
+_Static_assert(RECEIVE_BATCH <= GRO_BURST, "a batch is a burst");
 
 struct batch {
 	struct frame frame[RECEIVE_BATCH];
 	uint64_t addr[RECEIVE_BATCH];
+	struct gro gro;
 	uint8_t	 tag[RECEIVE_BATCH][VLAN_HLEN];
 };
 
@@ -111,6 +115,8 @@ static int receive_give(struct pair *p, const struct frame *f, int n)
 		res.error = (uint32_t)n;
 	}
 	counter_add(&p->stats->delivered, res.delivered);
+	if (res.joined)
+		counter_add(&p->stats->joined, res.joined);
 	if (res.full)
 		counter_add(&p->stats->channel_full, res.full);
 	if (res.error)
@@ -119,10 +125,43 @@ static int receive_give(struct pair *p, const struct frame *f, int n)
 	return settled;
 }
 
+static bool receive_joins(const struct pair *p)
+{
+	const struct channel *ch = p->channel;
+
+	return p->gro && ch && ch->ops->takes_joined &&
+	       ch->ops->takes_joined(p->channel, p->lane);
+}
+
+/*
+ * The batch was given in another order than that of the ring, and the guest took the
+ * first @settled of it: now the entries are in that order, too, so that those are
+ * released and the others stay. Nobody else looks at the entries: the kernel writes
+ * them, and not before they are released.
+ */
+static void receive_reorder(struct ring *r, uint32_t at, struct batch *b, uint32_t n,
+			    uint32_t settled)
+{
+	struct xdp_desc entry[RECEIVE_BATCH], *ring = r->rx.ring;
+	uint64_t addr[RECEIVE_BATCH];
+	uint32_t i;
+
+	memcpy(addr, b->addr, n * sizeof(addr[0]));
+	for (i = 0; i < n; i++)
+		b->addr[i] = addr[b->gro.order[i]];
+	if (settled == n)
+		return;
+	for (i = 0; i < n; i++)
+		entry[i] = ring[(at + b->gro.order[i]) & r->rx.mask];
+	for (i = 0; i < n; i++)
+		ring[(at + i) & r->rx.mask] = entry[i];
+}
+
 int receive_poll(struct source *s)
 {
 	struct ring *r = container_of(s, struct ring, source);
 	struct pair *p = r->pair;
+	const struct frame *f;
 	uint32_t at, n, i;
 	struct batch b;
 	int settled;
@@ -143,7 +182,10 @@ int receive_poll(struct source *s)
 					 b.tag[i]);
 	}
 
-	settled = receive_give(p, b.frame, (int)n);
+	f = n > 1 && receive_joins(p) ? gro_join(&b.gro, b.frame, (int)n) : b.frame;
+	settled = receive_give(p, f, (int)n);
+	if (f != b.frame)
+		receive_reorder(r, at, &b, n, (uint32_t)settled);
 	if (settled > 0) {
 		rxq_refill(r->rxq, b.addr, (uint32_t)settled);
 		xsk_ring_cons__release(&r->rx, (uint32_t)settled);

@@ -38,6 +38,7 @@ struct pair {
 	bool	 paused;		/* written under rx_lock, in the worker too */
 	uint16_t rule;			/* VLAN rule of the port */
 	bool	 oob;			/* frames carry OOB records */
+	bool	 gro;			/* join segments for guests that take that */
 
 	struct ring **ring;		/* by RX queue; NULL: does not receive */
 	uint32_t rings;

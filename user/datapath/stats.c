@@ -27,6 +27,7 @@ const struct stat_desc port_stat_table[] = {
 	STAT(port_stats, matched, NULL, "frames the program found this queue for and took"),
 	STAT(port_stats, matched_bytes, NULL, "bytes of the frames put on their way to the rings"),
 	STAT(port_stats, delivered, NULL, "frames given to the guest from the queue's rings"),
+	STAT(port_stats, joined, NULL, "of these, frames given in one with the frame before"),
 	STAT(port_stats, in_flight, NULL, "frames that lie in the rings now"),
 	STAT(port_stats, ring_full, "dropped", "the ring was full: the guest did not keep up"),
 	STAT(port_stats, too_big, "dropped", "longer than a buffer of the RX queue carries"),

@@ -22,6 +22,7 @@ struct port_stats {
 	uint64_t matched;
 	uint64_t matched_bytes;
 	uint64_t delivered;
+	uint64_t joined;
 	uint64_t in_flight;
 	uint64_t ring_full;
 	uint64_t too_big;
