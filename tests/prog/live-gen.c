@@ -33,7 +33,7 @@
 
 struct options {
 	const char *iface, *dst, *src, *vlan, *inner, *pcp, *size, *count, *seconds, *one_in,
-		   *cpu, *batch, *udp;
+		   *cpu, *batch, *udp, *tcp;
 	bool ad, help;
 };
 
@@ -46,6 +46,7 @@ static const struct opt table[] = {
 	O("pcp", 0, "N", pcp, "priority in the first tag"),
 	F("ad", 0, ad, "the first tag is 802.1ad"),
 	O("udp", 0, "N", udp, "IPv4 and UDP, N flows in turn"),
+	O("tcp", 0, "N", tcp, "IPv4 and TCP, segments of N connections in turn, in order"),
 	O("size", 0, "BYTES", size, "size of a frame with tags, without FCS (default 64)"),
 	O("count", 'c', "N", count, "frames to send (default: until --seconds)"),
 	O("seconds", 't', "SECONDS", seconds, "end after that time (default 1, with --count 60)"),
@@ -79,6 +80,22 @@ static void arm(double seconds)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+/*
+ * The sum of a segment and its pseudo header as built: without source port, sequence
+ * number, and the payload's numbers.
+ */
+static uint32_t tcp_sum(uint8_t *tcp, unsigned len)
+{
+	uint32_t sum = 6 + len;
+
+	test_put16(tcp, 0);
+	for (int i = -8; i < (int)len; i++)	/* the addresses are right in front */
+		sum += i % 2 ? tcp[i] : (uint32_t)tcp[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
 int main(int argc, char **argv)
 {
 	struct test_spec spec = { .src = { 2, 0, 0, 0, 0, 0xfe } };
@@ -108,6 +125,11 @@ int main(int argc, char **argv)
 	/* A page holds the frame, its headroom and its bookkeeping. */
 	flows = (unsigned)test_number(o.udp, "--udp", 1, TEST_DST_MAX, 0);
 	spec.udp = flows != 0;
+	if (o.tcp) {
+		flows = (unsigned)test_number(o.tcp, "--tcp", 1, TEST_DST_MAX, 0);
+		spec.tcp = true;
+		spec.udp = false;
+	}
 	if (n_dst * MAX(flows, 1U) > TEST_DST_MAX) {
 		fprintf(stderr, "live-gen: more than %d destinations x flows\n", TEST_DST_MAX);
 		return 2;
@@ -143,6 +165,10 @@ int main(int argc, char **argv)
 	skel->rodata->n_dst = n_dst;
 	skel->rodata->n_streams = n_dst * MAX(flows, 1U);
 	skel->rodata->port = flows ? TEST_UDP_PORT : 0;
+	if (spec.tcp) {
+		skel->rodata->tcp_payload = spec.size - off;
+		skel->rodata->tcp_sum = tcp_sum(frame + off - 20, spec.size - off + 20);
+	}
 	skel->rodata->one_in = (__u32)one_in;
 	skel->rodata->payload_off = off;
 	skel->rodata->limit = count;

@@ -2,10 +2,10 @@
 /*
  * testframe.h - the frames that the test tools send, check and generate
  *
- * Ethernet, up to two VLAN tags, optionally IPv4 and UDP, then a payload with a
+ * Ethernet, up to two VLAN tags, optionally IPv4 and UDP or TCP, then a payload with a
  * magic number, a stream and a sequence number, then a fixed pattern. A stream
  * is what one receiver is to see completely and in order: one destination, or one
- * UDP flow to it.
+ * flow to it.
  * EtherType 0x88b5 is IEEE's "local experimental": no stack answers it.
  */
 #ifndef VMQ_TESTFRAME_H
@@ -38,7 +38,7 @@ struct test_spec {
 	unsigned tags;		/* 0, 1, 2: outermost first */
 	uint16_t tpid[2];
 	uint16_t tci[2];
-	bool	 udp;
+	bool	 udp, tcp;	/* one of them, if any */
 	unsigned size;		/* of the whole frame, tags included, FCS not */
 };
 
@@ -67,7 +67,7 @@ static inline uint16_t test_ip_sum(const uint8_t *p)
 
 static inline unsigned test_header_len(const struct test_spec *s)
 {
-	return 14 + 4 * s->tags + (s->udp ? 28 : 0);
+	return 14 + 4 * s->tags + (s->udp ? 28 : s->tcp ? 40 : 0);
 }
 
 static inline unsigned test_min_size(const struct test_spec *s)
@@ -93,23 +93,31 @@ static inline unsigned test_build(const struct test_spec *s, uint8_t *buf)
 		p = test_put16(p, s->tpid[i]);
 		p = test_put16(p, s->tci[i]);
 	}
-	p = test_put16(p, s->udp ? 0x0800 : TEST_ETHERTYPE);
-	if (s->udp) {
+	p = test_put16(p, s->udp || s->tcp ? 0x0800 : TEST_ETHERTYPE);
+	if (s->udp || s->tcp) {
 		const uint8_t addr[8] = { 10, 200, 0, 1, 10, 200, 0, 2 };
 		unsigned len = s->size - (unsigned)(p - buf);
 
 		ip = p;
-		memset(ip, 0, 28);
+		memset(ip, 0, 40);
 		ip[0] = 0x45;
 		test_put16(ip + 2, (uint16_t)len);
 		ip[8] = 64;
-		ip[9] = 17;
+		ip[9] = s->udp ? 17 : 6;
+		if (s->tcp)
+			ip[6] = 0x40;	/* DF */
 		memcpy(ip + 12, addr, 8);
 		test_put16(ip + 10, test_ip_sum(ip));
 		test_put16(ip + 20, TEST_UDP_PORT);
 		test_put16(ip + 22, TEST_UDP_PORT);
-		test_put16(ip + 24, (uint16_t)(len - 20)); /* checksum 0: none */
-		p += 28;
+		if (s->udp) {
+			test_put16(ip + 24, (uint16_t)(len - 20)); /* checksum 0: none */
+		} else {
+			ip[32] = 0x50;
+			ip[33] = 0x10;	/* ACK; sequence number and checksum: the caller's */
+			ip[34] = 0xff;	/* window */
+		}
+		p += s->udp ? 28 : 40;
 	}
 	off = (unsigned)(p - buf);
 	memcpy(p, &payload, sizeof(payload));
