@@ -96,15 +96,16 @@ canned()
 @test "queue add sends what was given and nothing else" {
 	sends "queue add q" queue.add '{"name":"q"}'
 	sends "queue add q --mac 52:54:00:00:00:01,52:54:00:00:00:02 --vlan 100 --cpu 0 --pairs 2
-		--channel tap:q --trust --ring 0x40 --weight 5 --vm v" queue.add \
+		--channel tap:q --trust --gro off --ring 0x40 --weight 5 --vm v" queue.add \
 		'{"name":"q","macs":["52:54:00:00:00:01","52:54:00:00:00:02"],"vlan":"100","cpus":[0],
-		"pairs":2,"channel":"tap:q","trust":true,"ring":64,"weight":5,"vm":"v"}'
+		"pairs":2,"channel":"tap:q","trust":true,"gro":false,"ring":64,"weight":5,"vm":"v"}'
 	sends "queue --vlan=any alloc q" queue.alloc '{"name":"q","vlan":"any"}' ||
 	sends "queue alloc --vlan=any q" queue.alloc '{"name":"q","vlan":"any"}'
 }
 
 @test "R-11 queue set sends only what changes" {
 	sends "queue set q --trust off" queue.set '{"name":"q","trust":false}'
+	sends "queue set q --gro on" queue.set '{"name":"q","gro":true}'
 	sends "queue set q --name p --cpu 0" queue.set '{"name":"q","new_name":"p","cpus":[0]}'
 	run -2 ctl queue set q
 	[[ $output == *"nothing to change"* ]]
@@ -363,7 +364,7 @@ options()
 
 @test "manual and completion know every command and option" {
 	[ "$(commands | wc -l)" -eq 27 ]
-	[ "$(options | wc -l)" -eq 29 ]
+	[ "$(options | wc -l)" -eq 30 ]
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmqctl.8")
 	while read -r words; do
 		grep -q "^\.B.*$words" <<<"$page" || { echo "no '$words' in vmqctl.8" >&2; false; }

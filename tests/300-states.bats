@@ -473,9 +473,11 @@ has_queues()
 	[ "$(keys)" = "$(jq -cS '.vm = "two" | .weight = 9' <<<"$before")" ]
 	ctl queue set q --trust on
 	[ "$(keys)" = "$(jq -cS '.vm = "two" | .weight = 9 | .trust = true' <<<"$before")" ]
+	ctl queue set q --gro off
+	[ "$(keys)" = "$(jq -cS '.vm = "two" | .weight = 9 | .trust = true | .gro = false' <<<"$before")" ]
 	# All or nothing, too.
-	run -2 ctl queue set q --vm three --cpu 999
-	[ "$(keys)" = "$(jq -cS '.vm = "two" | .weight = 9 | .trust = true' <<<"$before")" ]
+	run -2 ctl queue set q --vm three --gro on --cpu 999
+	[ "$(keys)" = "$(jq -cS '.vm = "two" | .weight = 9 | .trust = true | .gro = false' <<<"$before")" ]
 }
 
 @test "R-17 what is too long is refused with the length that is possible" {

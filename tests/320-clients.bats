@@ -122,7 +122,7 @@ names_are()
 	[ "$(ctl queue list -j | jq -c '[.queues[].name]')" = '["host","one","two","three"]' ]
 	[ "$(ctl filter list -j | jq '.filters | length')" -eq 3 ]
 	# Every field of a queue, and those that have no name here.
-	for key in id name vm state phase macs vlan pairs cpus channel trust paused ring weight filters owner; do
+	for key in id name vm state phase macs vlan pairs cpus channel trust gro paused ring weight filters owner; do
 		ctl queue list -j | jq -e --arg k $key 'all(.queues[]; has($k))'
 	done
 }

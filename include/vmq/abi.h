@@ -335,6 +335,7 @@ struct vmq_meta {		/* array map `meta`, one entry; read before all else */
 #define VMQ_QUEUE_F_PLACED	0x20	/* its CPUs were asked for: not to be balanced */
 #define VMQ_QUEUE_F_WAITS	0x40	/* on queue 0 until there is room for it */
 #define VMQ_QUEUE_F_RSS_OFF	0x80	/* queue 0: RSS is off for all queues */
+#define VMQ_QUEUE_F_NO_GRO	0x100	/* segments of a stream are not joined for the guest */
 
 struct vmq_queue_record {
 	__u32 id;

@@ -61,7 +61,7 @@ static const struct param del_params[] = { S("name"), A("names"), END };
 static const struct param queue_params[] = { S("queue"), END };
 static const struct param add_params[] = {
 	S("name"), A("macs"), S("vlan"), N("cpus"), I("pairs"),
-	S("channel"), B("trust"), I("ring"), I("weight"), S("vm"), S("new_name"), END,
+	S("channel"), B("trust"), B("gro"), I("ring"), I("weight"), S("vm"), S("new_name"), END,
 };
 static const struct param drain_params[] = { S("name"), I("timeout_ms"), END };
 static const struct param on_params[] = { B("on"), END };

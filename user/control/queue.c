@@ -316,7 +316,7 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 	port = (struct port_config){
 		.id = q->id, .name = q->rec.name, .channel = ch, .rule = q->rec.rule,
 		.oob = s->info->asks_tag, .trust = q->rec.flags & VMQ_QUEUE_F_TRUST,
-		.pairs = q->width,
+		.gro = !(q->rec.flags & VMQ_QUEUE_F_NO_GRO), .pairs = q->width,
 		.channel_pairs = q->rec.channel_pairs, .paused = true,
 		.kept = q->kept, .row = counter_row, .row_arg = s,
 	};
@@ -674,6 +674,13 @@ static int move_filters_to_rule(struct queue *q, uint16_t rule, struct vmq_err *
 		if (moved[i])
 			move_address(q->service, q->rec.mac[i], q->rec.rule, rule);
 	return rc;
+}
+
+void queue_set_gro(struct queue *q, bool on)
+{
+	q->rec.flags = on ? q->rec.flags & ~VMQ_QUEUE_F_NO_GRO
+			  : q->rec.flags | VMQ_QUEUE_F_NO_GRO;
+	port_set_gro(q->port, on);
 }
 
 int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err *err)

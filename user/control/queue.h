@@ -153,6 +153,7 @@ void queue_abandon(struct queue *q);
 int queue_check_name(struct service *s, const char *name, struct vmq_err *err);
 int queue_may_set(const struct queue *q, struct vmq_err *err);	/* by the state table */
 int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *err);
+void queue_set_gro(struct queue *q, bool on);	/* not saved */
 int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err *err);
 int queue_set_paused(struct queue *q, bool paused, struct vmq_err *err);
 int queue_save(struct queue *q, struct vmq_err *err);	/* record -> pinned map */

@@ -83,6 +83,8 @@ int read_queue(const struct request *r, struct vmq_queue_record *rec, struct vmq
 	rec->weight = weight;
 	if (json_is_true(json_object_get(r->params, "trust")))
 		rec->flags |= VMQ_QUEUE_F_TRUST;
+	if (json_is_false(json_object_get(r->params, "gro")))
+		rec->flags |= VMQ_QUEUE_F_NO_GRO;
 	if (json_integer_value(json_object_get(r->params, "lookahead")))
 		return vmq_err(err, -EINVAL, "lookahead split was withdrawn: only 0 is valid");
 	if (json_integer_value(json_object_get(r->params, "qos")))
@@ -100,6 +102,7 @@ const struct param queue_params[] = {
 	PARAM("pairs", PARAM_INT, false, "queue pairs"),
 	PARAM("channel", PARAM_STRING, false, "channel specification"),
 	PARAM("trust", PARAM_BOOL, false, "do not check what the guest sends"),
+	PARAM("gro", PARAM_BOOL, false, "join segments of TCP streams for the guest"),
 	PARAM("ring", PARAM_INT, false, "suggested receive buffers per ring"),
 	PARAM("weight", PARAM_INT, false, "0: no queue of its own; 1 to 100"),
 	PARAM("vm", PARAM_STRING, false, "name of the virtual machine"),
@@ -394,6 +397,7 @@ const struct param set_params[] = {
 	PARAM("pairs", PARAM_INT, false, "queue pairs"),
 	PARAM("vlan", PARAM_STRING, false, "untagged, any, or a VLAN id"),
 	PARAM("trust", PARAM_BOOL, false, "do not check what the guest sends"),
+	PARAM("gro", PARAM_BOOL, false, "join segments of TCP streams for the guest"),
 	PARAM("new_name", PARAM_STRING, false, "new name"),
 	PARAM("vm", PARAM_STRING, false, "name of the virtual machine"),
 	PARAM("weight", PARAM_INT, false, "0 to 100"),
@@ -498,6 +502,8 @@ static int change_queue(struct service *s, struct request *r, struct queue *q)
 		snprintf(q->rec.name, sizeof(q->rec.name), "%s", param_str(r, "new_name"));
 	snprintf(q->rec.vm, sizeof(q->rec.vm), "%s", c.vm);
 	q->rec.weight = c.weight;
+	if (json_object_get(r->params, "gro"))
+		queue_set_gro(q, json_is_true(json_object_get(r->params, "gro")));
 	rc = queue_save(q, &r->err);
 	if (rc || c.pairs == q->rec.pairs)
 		return rc;

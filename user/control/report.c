@@ -47,11 +47,11 @@ static json_t *mac_json(const uint8_t mac[6])
 static json_t *host_queue(struct service *s)
 {
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:[], s:s, s:i, s:[], s:s, s:b, s:b, s:i, s:i,"
-			 " s:i, s:i}",
+			 " s:i, s:i, s:b}",
 			 "id", 0, "name", "host", "vm", "", "state", "running", "phase", "running",
 			 "macs", "vlan", "any", "pairs", 1, "cpus", "channel", "host", "trust", 1,
 			 "paused", 0, "ring", 0, "weight", 100, "filters",
-			 (int)filters_of(s->filters, 0), "owner", 0);
+			 (int)filters_of(s->filters, 0), "owner", 0, "gro", 0);
 }
 
 static json_t *queue_json(struct queue *q)
@@ -62,7 +62,7 @@ static json_t *queue_json(struct queue *q)
 	for (i = 0; i < q->rec.n_macs; i++)
 		json_array_append_new(macs, mac_json(q->rec.mac[i]));
 	o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:o, s:s, s:b, s:b, s:i, s:i, s:i,"
-		      " s:i}",
+		      " s:i, s:b}",
 		      "id", (int)q->id, "name", q->rec.name, "vm", q->rec.vm, "state",
 		      state_operational_name(q->state), "phase", state_name(q->state), "macs", macs,
 		      "vlan", vlan_json(q->rec.rule), "pairs", (int)q->rec.pairs, "cpus",
@@ -70,7 +70,8 @@ static json_t *queue_json(struct queue *q)
 		      !!(q->rec.flags & VMQ_QUEUE_F_TRUST), "paused",
 		      !!(q->rec.flags & VMQ_QUEUE_F_PAUSED), "ring", (int)queue_ring(q), "weight",
 		      (int)q->rec.weight, "filters", (int)filters_of(q->service->filters, q->id),
-		      "owner", (int)q->rec.owner);
+		      "owner", (int)q->rec.owner, "gro",
+		      !(q->rec.flags & VMQ_QUEUE_F_NO_GRO));
 	if (o)
 		json_object_set_new(o, "rss", json_boolean(queue_rss_on(q)));
 	if (o && q->channel_lost)

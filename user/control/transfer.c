@@ -88,11 +88,12 @@ void queue_export(void *service, struct request *r)
 	}
 	for (i = 0; i < rec->pairs; i++)
 		json_array_append_new(cpus, json_integer(rec->cpu[i]));
-	o = json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:b, s:s, s:b, s:i, s:i, s:b, s:o, s:o}",
+	o = json_pack("{s:s, s:s, s:o, s:s, s:i, s:o, s:b, s:s, s:b, s:b, s:i, s:i, s:b, s:o, s:o}",
 		      "name", rec->name, "vm", rec->vm, "macs", macs, "vlan", format_rule(rec->rule, word),
 		      "pairs", (int)rec->pairs, "cpus", cpus, "placed",
 		      !!(rec->flags & VMQ_QUEUE_F_PLACED), "channel", rec->channel, "trust",
-		      !!(rec->flags & VMQ_QUEUE_F_TRUST), "ring", (int)rec->ring, "weight",
+		      !!(rec->flags & VMQ_QUEUE_F_TRUST), "gro",
+		      !(rec->flags & VMQ_QUEUE_F_NO_GRO), "ring", (int)rec->ring, "weight",
 		      (int)rec->weight, "complete", !!(rec->flags & VMQ_QUEUE_F_COMPLETE), "rss",
 		      export_rss(rec), "filters", x.list);
 	reply_result(r, o ? json_pack("{s:o}", "queue", o) : NULL);
@@ -117,6 +118,7 @@ static const struct param document_params[] = {
 	PARAM("placed", PARAM_BOOL, false, "they were asked for"),
 	PARAM("channel", PARAM_STRING, false, "channel specification"),
 	PARAM("trust", PARAM_BOOL, false, "do not check what the guest sends"),
+	PARAM("gro", PARAM_BOOL, false, "join segments of TCP streams for the guest"),
 	PARAM("ring", PARAM_INT, false, "suggested receive buffers"),
 	PARAM("weight", PARAM_INT, false, "0 to 100"),
 	PARAM("complete", PARAM_BOOL, false, "allocation is complete"),

@@ -26,6 +26,7 @@ struct options {
 	const char *new_name, *timeout;
 	const char *trust;	/* on|off */
 	bool	    trusted;	/* the flag of the same name */
+	const char *gro;	/* on|off */
 	const char *types, *key, *table, *spread, *entries, *def, *primary, *from, *dynamic;
 	bool	    on, off, cpus;
 	const char *watch;	/* "": the default interval */
