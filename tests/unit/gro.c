@@ -92,6 +92,7 @@ static uint32_t make(uint8_t *frame, const struct spec *s)
 {
 	uint8_t *p = frame, *ip, *l4;
 
+	memset(frame, 0, 512);
 	put(&p, "52 54 00 00 00 01 52 54 00 00 00 02");
 	if (s->how & TAGGED)
 		put(&p, s->how & OTHER_TAG ? "81 00 60 65" : "81 00 60 64");
