@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * rings.c - fuzz the split rings: the input is the guest's memory
+ * rings.c - fuzz rings of both layouts: the input is the guest's memory
  *
  * The first bytes choose features, ring size and what is done; the rest is laid
  * over the memory in which both rings lie, so that indices, descriptors, tables
@@ -31,14 +31,19 @@ struct choice {
 	uint8_t frames;
 	uint8_t length;
 	uint16_t base;
-	uint16_t step[ROUNDS];	/* added to the available index before each batch */
+	uint16_t step[ROUNDS];	/* added to the available index before each batch; packed:
+				 * slots to make available, and one to turn into the other lap */
 };
 
 static const uint64_t feature_of[8] = {
 	1ull << VIRTIO_F_VERSION_1, 1ull << VIRTIO_NET_F_MRG_RXBUF,
 	1ull << RING_F_INDIRECT_DESC, 1ull << RING_F_EVENT_IDX, 1ull << VIRTIO_NET_F_CSUM,
-	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6, 0, 0,
+	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6, 0,
+	1ull << VIRTIO_F_RING_PACKED,
 };
+
+#define AVAIL	(1ull << 55)	/* in the tail of a packed descriptor */
+#define USED	(1ull << 63)
 
 static struct guest_mem mem;
 static uint8_t *shared;
@@ -64,6 +69,22 @@ static void begin(void)
 	close(fd);
 }
 
+/* The guest goes on. */
+static void step_packed(struct vring *r, uint16_t step)
+{
+	struct packed_desc *ring = r->packed.desc;
+	uint16_t i, at = r->at.take;
+	bool lap = r->at.lap;
+
+	for (i = 0; i < step % (r->num + 1); i++) {
+		ring[at].tail = (ring[at].tail & ~(AVAIL | USED)) | (lap ? AVAIL : USED);
+		at = (uint16_t)((at + 1) % r->num);
+		lap = lap != !at;
+	}
+	if (step >> 15)
+		ring[step / 64 % r->num].tail ^= AVAIL | USED;
+}
+
 static void run(struct vring *r, const struct choice *c, bool tx)
 {
 	static uint8_t bytes[2048], out[8][512];
@@ -73,9 +94,13 @@ static void run(struct vring *r, const struct choice *c, bool tx)
 	int n, i, k;
 
 	for (k = 0; k < ROUNDS; k++) {
-		uint16_t *idx = &r->split.avail->idx;
+		if (r->features & 1ull << VIRTIO_F_RING_PACKED) {
+			step_packed(r, c->step[k]);
+		} else {
+			uint16_t *idx = &r->split.avail->idx;
 
-		*idx = (uint16_t)(*idx + c->step[k]);
+			*idx = (uint16_t)(*idx + c->step[k]);
+		}
 		for (i = 0; i < 8; i++) {
 			buf[i] = (struct frame_buf){ .data = out[i], .room = sizeof(out[i]) };
 			f[i] = (struct frame){
@@ -124,9 +149,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r.log = c.features & 0x40 ? &dirty : NULL;
 		r.log_used = true;
 		vring_set_enabled(&r, true);
-		if (vring_start(&r, NULL))
+		/* Packed rings do not start where their place cannot be told. */
+		if (!vring_start(&r, NULL))
+			run(&r, &c, tx);
+		else if (!(r.features & 1ull << VIRTIO_F_RING_PACKED))
 			abort();
-		run(&r, &c, tx);
 		vring_destroy(&r);
 	}
 	return 0;

@@ -7,6 +7,7 @@
 #ifndef VMQ_TEST_FRONT_H
 #define VMQ_TEST_FRONT_H
 
+#include <linux/virtio_config.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -170,7 +171,7 @@ static inline bool front_addr_msg(struct front *f, uint32_t i, uint32_t flags)
 #define FRONT_RING(i)	(0x1000u + (i) * 0x1000u)
 
 /* One ring, in QEMU's order: num, base, addr, kick, call, err. */
-static inline void front_ring(struct front *f, uint32_t i, uint16_t base)
+static inline void front_ring(struct front *f, uint32_t i, uint32_t base)
 {
 	front_state(f, VHOST_USER_SET_VRING_NUM, i, f->ring[i].num);
 	front_state(f, VHOST_USER_SET_VRING_BASE, i, base);
@@ -179,6 +180,9 @@ static inline void front_ring(struct front *f, uint32_t i, uint16_t base)
 	front_ring_fd(f, VHOST_USER_SET_VRING_CALL, i, f->call[i]);
 	front_ring_fd(f, VHOST_USER_SET_VRING_ERR, i, f->err[i]);
 }
+
+/* What QEMU says of a packed ring that nobody has served: slot 0 and lap 1, twice. */
+#define FRONT_FRESH_PACKED	0x80008000u
 
 /* Features, memory and fresh rings. Return: all of it was taken. */
 static inline bool front_begin(struct front *f, struct guest *g, int pairs, uint64_t features,
@@ -196,8 +200,13 @@ static inline bool front_begin(struct front *f, struct guest *g, int pairs, uint
 		f->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		f->call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		f->err[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		driver_open(&f->ring[i], g, FRONT_NUM, FRONT_RING(i));
-		front_ring(f, i, 0);
+		if (features & BIT64(VIRTIO_F_RING_PACKED)) {
+			driver_open_packed(&f->ring[i], g, FRONT_NUM, FRONT_RING(i), 0);
+			front_ring(f, i, FRONT_FRESH_PACKED);
+		} else {
+			driver_open(&f->ring[i], g, FRONT_NUM, FRONT_RING(i));
+			front_ring(f, i, 0);
+		}
 	}
 	for (i = 0; i < 2 * (uint32_t)pairs; i++)
 		front_state(f, VHOST_USER_SET_VRING_ENABLE, i, 1);

@@ -37,6 +37,7 @@ static struct {
 	int  failed;
 	char last[256];		/* title of the last check, for the signal handler */
 	bool armed;
+	const char *note;	/* behind every title, for checks that are made twice */
 } unit;
 
 /* Only async-signal-safe calls: the heap or stdio may be what broke. */
@@ -67,8 +68,11 @@ static inline void unit_arm(void)
 
 static inline void unit_vline(bool good, const char *skip_why, const char *fmt, va_list ap)
 {
+	int n = vsnprintf(unit.last, sizeof(unit.last), fmt, ap);
+
 	unit_arm();
-	vsnprintf(unit.last, sizeof(unit.last), fmt, ap);
+	if (unit.note && n >= 0 && n < (int)sizeof(unit.last))
+		snprintf(unit.last + n, sizeof(unit.last) - (size_t)n, " (%s)", unit.note);
 	for (char *p = unit.last; *p; p++) {
 		/* "#" begins a directive, a newline a new line */
 		if (*p == '#' || *p == '\n')

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vring_hostile.c - rings of guests that do not behave
+ * vring_hostile.c - rings of both layouts, of guests that do not behave
  */
 #include "vring_rig.h"
 
@@ -89,7 +89,10 @@ static void bad_table_nested(void)
 {
 	struct ring_desc *t = (void *)(g.mem + slot(0));
 
-	t[0] = (struct ring_desc){ GUEST_GPA + slot(1), 16, RING_DESC_INDIRECT, 0 };
+	if (layout)
+		packed_write((void *)t, GUEST_GPA + slot(1), 16, 0, RING_DESC_INDIRECT);
+	else
+		t[0] = (struct ring_desc){ GUEST_GPA + slot(1), 16, RING_DESC_INDIRECT, 0 };
 	driver_give(&d, slot(0), 16, RING_DESC_INDIRECT);
 }
 
@@ -116,31 +119,84 @@ static void bad_table_unasked(void)
 	driver_give(&d, slot(0), 16, RING_DESC_INDIRECT);
 }
 
+/* In a packed ring. */
+static void bad_unavailable(void)
+{
+	driver_desc(&d, GUEST_GPA + slot(0), HDR, RING_DESC_NEXT);
+}
+
+static void bad_other_lap(void)
+{
+	uint16_t first = d.next % (uint16_t)d.num;
+
+	driver_desc(&d, GUEST_GPA + slot(0), HDR, RING_DESC_NEXT);
+	driver_desc(&d, GUEST_GPA + slot(1), HDR, 0);
+	d.slot[first + 1].tail ^= (uint64_t)(PACKED_AVAIL | PACKED_USED) << 48;
+}
+
+static void bad_longer(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < NUM; i++)
+		driver_desc(&d, GUEST_GPA + slot(0), 1, RING_DESC_NEXT);
+}
+
+static void bad_second_direction(void)
+{
+	driver_offer(&d, driver_desc(&d, GUEST_GPA + slot(0), HDR, RING_DESC_NEXT));
+	driver_desc(&d, GUEST_GPA + slot(1), 100, RING_DESC_WRITE);
+}
+
+static void bad_second_length(void)
+{
+	driver_offer(&d, driver_desc(&d, GUEST_GPA + slot(0), HDR, RING_DESC_NEXT));
+	driver_desc(&d, GUEST_GPA + slot(1), 0, 0);
+}
+
+static void bad_table_behind(void)
+{
+	driver_table(&d, slot(2), 0, slot(1), 100, true);
+	driver_offer(&d, driver_desc(&d, GUEST_GPA + slot(0), HDR, RING_DESC_NEXT));
+	driver_desc(&d, GUEST_GPA + slot(2), 32, RING_DESC_INDIRECT);
+	/* its second descriptor is empty */
+}
+
+#define SPLIT	1
+#define PACKED	2
+
 static const struct bad {
 	void (*make)(void);
 	const char *what;
 	const char *reason;
+	int only;		/* in this layout; 0: in both */
 } bad[] = {
-	{ bad_index, "an available index too far ahead", "entries ahead" },
-	{ bad_index_back, "an available index that goes back", "entries ahead" },
-	{ bad_head, "a head that is no descriptor", "does not exist" },
-	{ bad_next, "a next that is no descriptor", "does not exist" },
-	{ bad_loop, "a chain that bites its tail", "loop" },
-	{ bad_address, "a buffer below memory", "not in the guest's memory" },
+	{ bad_index, "an available index too far ahead", "entries ahead", SPLIT },
+	{ bad_index_back, "an available index that goes back", "entries ahead", SPLIT },
+	{ bad_head, "a head that is no descriptor", "does not exist", SPLIT },
+	{ bad_next, "a next that is no descriptor", "does not exist", SPLIT },
+	{ bad_loop, "a chain that bites its tail", "loop", SPLIT },
+	{ bad_address, "a buffer below memory", "not in the guest's memory", 0 },
 	{ bad_address_high, "a buffer at the end of the address space",
-	  "not in the guest's memory" },
-	{ bad_tail, "a buffer that leaves memory", "not in the guest's memory" },
-	{ bad_length, "an empty buffer", "without a byte" },
-	{ bad_direction, "a buffer for the wrong direction", "for writing in the transmit ring" },
-	{ bad_table_length, "an indirect table of 17 bytes", "table of 17" },
-	{ bad_table_empty, "an empty indirect table", "table of 0" },
-	{ bad_table_huge, "an indirect table of 1,025 descriptors", "table of 16400" },
-	{ bad_table_place, "an indirect table that leaves memory", "not in memory" },
-	{ bad_table_next, "an indirect descriptor with a next one", "with a next one" },
-	{ bad_table_nested, "a table in a table", "inside an indirect table" },
-	{ bad_table_loop, "a loop in a table", "loop" },
-	{ bad_table_outside, "a next beyond the table", "does not exist" },
-	{ bad_table_unasked, "an indirect descriptor that was not negotiated", "not negotiated" },
+	  "not in the guest's memory", 0 },
+	{ bad_tail, "a buffer that leaves memory", "not in the guest's memory", 0 },
+	{ bad_length, "an empty buffer", "without a byte", 0 },
+	{ bad_direction, "a buffer for the wrong direction", "for writing in the transmit ring", 0 },
+	{ bad_table_length, "an indirect table of 17 bytes", "table of 17", 0 },
+	{ bad_table_empty, "an empty indirect table", "table of 0", 0 },
+	{ bad_table_huge, "an indirect table of 1,025 descriptors", "table of 16400", 0 },
+	{ bad_table_place, "an indirect table that leaves memory", "not in memory", 0 },
+	{ bad_table_next, "an indirect descriptor with a next one", "with a next one", 0 },
+	{ bad_table_nested, "a table in a table", "inside an indirect table", 0 },
+	{ bad_table_loop, "a loop in a table", "loop", SPLIT },
+	{ bad_table_outside, "a next beyond the table", "does not exist", SPLIT },
+	{ bad_table_unasked, "an indirect descriptor that was not negotiated", "not negotiated", 0 },
+	{ bad_unavailable, "a chain into what is not available", "is not available", PACKED },
+	{ bad_other_lap, "a chain with a descriptor of the other lap", "is not available", PACKED },
+	{ bad_longer, "a chain that is longer than the ring", "longer than the ring", PACKED },
+	{ bad_second_direction, "a second buffer for the wrong direction", "for writing", 0 },
+	{ bad_second_length, "a second buffer that is empty", "without a byte", 0 },
+	{ bad_table_behind, "a table behind a buffer, with an empty one", "without a byte", 0 },
 };
 
 static void test_hostile(void)
@@ -153,6 +209,8 @@ static void test_hostile(void)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (bad[i].only == (layout ? SPLIT : PACKED))
+			continue;
 		begin(BASIC, NUM, 0);
 		bad[i].make();
 		is_int(vring_tx(&r, buf, 8, &taken), VRING_BROKEN, "hostile: %s", bad[i].what);
@@ -184,15 +242,27 @@ static void test_hostile(void)
 	begin(BASIC, NUM, 0);
 	vring_stop(&r);
 	r.used_uva = GUEST_UVA + GUEST_SIZE - 8;
-	ok(vring_start(&r, &err) < 0 && strstr(err.text, "used ring"),
+	if (layout)
+		r.used_uva = GUEST_UVA + GUEST_SIZE - 2;
+	ok(vring_start(&r, &err) < 0 &&
+	   strstr(err.text, layout ? "the device's event area" : "used ring"),
 	   "hostile: a ring that leaves memory");
-	r.used_uva = GUEST_UVA + GUEST_HALF - 8;
+	r.used_uva = GUEST_UVA + GUEST_HALF - (layout ? 2 : 8);
 	ok(vring_start(&r, &err) < 0, "hostile: a ring in two regions");
 	r.used_uva = UINT64_MAX - 3;
 	ok(vring_start(&r, &err) < 0, "hostile: a ring at the end of the address space");
 	r.used_uva = GUEST_UVA + driver_used(NUM, RING_AT) + 2;
 	ok(vring_start(&r, &err) < 0 && strstr(err.text, "aligned"),
 	   "hostile: a ring that is not aligned");
+	r.used_uva = GUEST_UVA + driver_used(NUM, RING_AT);
+	r.desc_uva = GUEST_UVA + GUEST_SIZE - 16 * NUM + 16;
+	ok(vring_start(&r, &err) < 0 && strstr(err.text, "descriptor ring"),
+	   "hostile: descriptors that leave memory");
+	r.desc_uva = GUEST_UVA + RING_AT;
+	r.avail_uva = GUEST_UVA - 2;
+	ok(vring_start(&r, &err) < 0 &&
+	   strstr(err.text, layout ? "the driver's event area" : "available ring"),
+	   "hostile: what the driver writes, outside of memory");
 }
 
 static void *truncated(void *arg)
@@ -224,6 +294,7 @@ static void *truncated(void *arg)
 	is_int(vring_tx(&r, buf, 8, &taken), VRING_BROKEN, "truncated: the ring itself");
 	vring_reset(&r);
 	r.num = NUM;
+	r.features = BASIC;
 	ok(vring_start(&r, &err) == -EFAULT, "truncated: a ring without memory does not start");
 	ok(!ftruncate(g.fd, GUEST_SIZE), "truncated: the file is long again");
 	return arg;
@@ -245,8 +316,8 @@ static void test_truncated(void)
 int main(void)
 {
 	rig_open();
-	test_hostile();
-	test_truncated();
+	with_layouts(test_hostile);
+	with_layouts(test_truncated);
 	rig_close();
 	return unit_done();
 }

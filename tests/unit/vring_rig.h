@@ -22,8 +22,9 @@
 #define BUF_STEP	0x1000u
 #define LOG_PAGES	(GUEST_SIZE >> DIRTY_LOG_SHIFT)
 #define F(bit)		(UINT64_C(1) << (bit))
-#define BASIC		(F(VIRTIO_F_VERSION_1) | F(RING_F_INDIRECT_DESC))
+#define BASIC		(F(VIRTIO_F_VERSION_1) | F(RING_F_INDIRECT_DESC) | layout)
 
+static uint64_t layout;		/* of rings with these features: see with_layouts() */
 static struct guest g;
 static struct guest_mem mem;
 static struct driver d;
@@ -36,14 +37,21 @@ static inline uint32_t slot(uint32_t i)
 	return BUF_AT + i * BUF_STEP;
 }
 
-/* A ring of @num entries that begins at @base. */
+/*
+ * A ring of @num entries that begins at @base; a packed one knows by itself where it
+ * is, and the front end says something else.
+ */
 static inline void begin(uint64_t features, uint32_t num, uint16_t base)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
 	int i;
 
-	driver_open(&d, &g, num, RING_AT);
-	d.avail->idx = d.used->idx = d.seen = base;
+	if (features & F(VIRTIO_F_RING_PACKED)) {
+		driver_open_packed(&d, &g, num, RING_AT, base);
+	} else {
+		driver_open(&d, &g, num, RING_AT);
+		d.avail->idx = d.used->idx = d.seen = base;
+	}
 	vring_reset(&r);
 	r.features = features;
 	r.num = num;
@@ -105,6 +113,19 @@ static inline uint32_t put_frame(uint32_t at, uint32_t len, uint8_t seed)
 	memset(g.mem + at, 0, HDR);
 	pattern(g.mem + at + HDR, len, seed);
 	return at;
+}
+
+/* Make the checks of @fn for a split ring, then for a packed one. */
+static inline void with_layouts(void (*fn)(void))
+{
+	layout = 0;
+	unit.note = "split";
+	fn();
+	layout = F(VIRTIO_F_RING_PACKED);
+	unit.note = "packed";
+	fn();
+	layout = 0;
+	unit.note = NULL;
 }
 
 /* The guest's memory, known to the device, and a ring that is not started. */

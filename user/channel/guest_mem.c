@@ -164,7 +164,7 @@ void guest_mem_clear(struct guest_mem *mem)
 	mem->bytes = 0;
 }
 
-uint8_t *guest_mem_uva(const struct guest_mem *mem, uint64_t uva, uint64_t len)
+uint8_t *guest_mem_uva(const struct guest_mem *mem, uint64_t uva, uint64_t len, uint64_t *gpa)
 {
 	uint32_t i;
 
@@ -175,6 +175,8 @@ uint8_t *guest_mem_uva(const struct guest_mem *mem, uint64_t uva, uint64_t len)
 			continue;
 		if (len > r->size - (uva - r->uva))
 			return NULL;
+		if (gpa)
+			*gpa = r->gpa + (uva - r->uva);
 		return r->host + (uva - r->uva);
 	}
 	return NULL;

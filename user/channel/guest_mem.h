@@ -104,7 +104,10 @@ static inline uint8_t *guest_mem_at(const struct guest_mem *mem, uint64_t gpa, u
 	return r->host + at;
 }
 
-/* Our address of @len bytes at the front end's @uva, all in one region; or NULL. */
-uint8_t *guest_mem_uva(const struct guest_mem *mem, uint64_t uva, uint64_t len);
+/*
+ * Our address of @len bytes at the front end's @uva, all in one region; or NULL.
+ * @gpa: out: the guest's address of them; may be NULL.
+ */
+uint8_t *guest_mem_uva(const struct guest_mem *mem, uint64_t uva, uint64_t len, uint64_t *gpa);
 
 #endif /* VMQ_GUEST_MEM_H */

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_config.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static int ring_try_start(struct vhost_user *vu, uint32_t index, struct vmq_err 
 	if (rc)
 		return vmq_err_prefix(err, "ring %u", index);
 	/* The guest's first two rings: one of them begins at 0 by chance after 65,536 frames. */
-	if (index < 2 && r->base)
+	if (index < 2 && vring_was_served(r))
 		vu->moved = true;
 	vhost_user_want_frames(vu);
 	vhost_user_wake(vu, (int)index / 2);
@@ -94,6 +95,11 @@ static struct vring *ring_named(struct vhost_user *vu, uint32_t index, struct vm
 	return NULL;
 }
 
+static bool ring_is_packed(const struct vring *r)
+{
+	return r->features & BIT64(VIRTIO_F_RING_PACKED);
+}
+
 /* ---- messages about one ring ---------------------------------------------------------- */
 
 int vhost_user_vring_num(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
@@ -105,7 +111,7 @@ int vhost_user_vring_num(struct vhost_user *vu, struct vhost_user_msg *m, struct
 		return -EINVAL;
 	if (r->started)
 		return vmq_err(err, -EBUSY, "ring %u runs", m->state.index);
-	if (!num || num > VRING_NUM_MAX || num & (num - 1))
+	if (!num || num > VRING_NUM_MAX || (!ring_is_packed(r) && num & (num - 1)))
 		return vmq_err(err, -EINVAL, "a ring of %u entries", num);
 	r->num = num;
 	return ring_try_start(vu, m->state.index, err);
@@ -144,9 +150,9 @@ int vhost_user_set_vring_base(struct vhost_user *vu, struct vhost_user_msg *m, s
 		return -EINVAL;
 	if (r->started)
 		return vmq_err(err, -EBUSY, "ring %u runs", m->state.index);
-	if (m->state.num > UINT16_MAX)
+	if (m->state.num > UINT16_MAX && !ring_is_packed(r))
 		return vmq_err(err, -EINVAL, "a ring index of %u", m->state.num);
-	r->base = (uint16_t)m->state.num;
+	r->base = m->state.num;
 	return 0;
 }
 

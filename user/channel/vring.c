@@ -8,7 +8,7 @@
  * publish them, mark what was written in the dirty log and interrupt the guest once.
  * Everything inside a batch runs under mem_guard(), because the file behind
  * guest memory can shrink at any time. Chains come from the ring's layout
- * (vring_layout.h; vring_split.c).
+ * (vring_layout.h; vring_split.c, vring_packed.c).
  *
  * Read once: indices, ring entries and descriptors are fetched with single
  * relaxed loads into private memory (ring_load()) and only that is looked at. A
@@ -24,9 +24,9 @@
  * as they are copied.
  *
  * Buffers are used in the order in which they were made available, and all that
- * were taken are used up at the end of a batch. So the used index in guest memory
- * says where a successor must begin, and nothing is ever in flight between two
- * batches: a restarted service needs no record of its own (INFLIGHT).
+ * were taken are used up at the end of a batch. So the ring in guest memory says
+ * where a successor must begin (a split one by its used index), and nothing is ever in
+ * flight between two batches: a restarted service needs no record of its own (INFLIGHT).
  */
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -77,6 +77,8 @@ void vring_reset(struct vring *r)
 	r->started = r->broken = r->cutting = false;
 	free(r->joined);
 	r->joined = NULL;
+	free(r->packed.done);
+	r->packed.done = NULL;
 	store_relaxed(&r->ready, false);
 }
 
@@ -120,12 +122,19 @@ static int ring_start(void *arg)
 
 int vring_start(struct vring *r, struct vmq_err *err)
 {
+	bool packed = HAS(r, VIRTIO_F_RING_PACKED);
 	int rc;
 
-	r->layout = &vring_split_layout;
+	r->layout = packed ? &vring_packed_layout : &vring_split_layout;
 	rc = vring_resolve(r, err);
 	if (rc)
 		return rc;
+	if (packed) {
+		free(r->packed.done);
+		r->packed.done = calloc(r->num, sizeof(*r->packed.done));
+		if (!r->packed.done)
+			return vmq_err_sys(err, -ENOMEM, "no memory for a ring of %u", r->num);
+	}
 	if (r->features & TSO && !r->joined) {
 		r->joined = malloc(JOINED_MAX);
 		if (!r->joined)
@@ -133,19 +142,27 @@ int vring_start(struct vring *r, struct vmq_err *err)
 	}
 	r->at = (struct vring_at){ 0 };
 	r->notify = r->broken = false;
-	if (mem_guard(ring_start, r))
-		return vmq_err(err, -EFAULT, "its memory is not there");
+	rc = mem_guard(ring_start, r);
+	if (rc)
+		return rc == -EFAULT ? vmq_err(err, rc, "its memory is not there") :
+				       vmq_err(err, -EINVAL, "%s", r->reason);
+	r->base = r->layout->base(r);
 	r->started = true;
 	vring_set_ready(r);
 	vring_interrupt(r);
 	return 0;
 }
 
+bool vring_was_served(const struct vring *r)
+{
+	return r->base != r->layout->fresh;
+}
+
 void vring_stop(struct vring *r)
 {
 	if (!r->started)
 		return;
-	r->base = (uint16_t)r->layout->base(r);
+	r->base = r->layout->base(r);
 	r->started = false;
 	vring_set_ready(r);
 }
@@ -182,14 +199,15 @@ int chain_table_size(struct vring *r, uint32_t len, uint16_t flags)
 	return (int)(len / sizeof(struct ring_desc));
 }
 
-int chain_table_fetch(struct vring *r, uint64_t gpa, uint32_t i, struct ring_desc *d)
+int chain_table_fetch(struct vring *r, uint64_t gpa, uint32_t i, void *desc)
 {
-	uint64_t at = gpa + 16ull * i;
-	uint8_t *to = (uint8_t *)d;
+	const uint32_t size = sizeof(struct ring_desc);
+	uint64_t at = gpa + (uint64_t)size * i;
+	uint8_t *to = desc;
 	uint32_t done = 0;
 
-	while (done < sizeof(*d)) {
-		uint32_t n = (uint32_t)sizeof(*d) - done;
+	while (done < size) {
+		uint32_t n = size - done;
 		const uint8_t *from = guest_mem_at(r->mem, at + done, &n);
 
 		if (!from)
@@ -198,10 +216,6 @@ int chain_table_fetch(struct vring *r, uint64_t gpa, uint32_t i, struct ring_des
 		memcpy(to + done, from, n);
 		done += n;
 	}
-	d->addr = le64toh(d->addr);
-	d->len = le32toh(d->len);
-	d->flags = le16toh(d->flags);
-	d->next = le16toh(d->next);
 	return 0;
 }
 
@@ -276,6 +290,7 @@ struct rx_write {
 	struct chain *c;
 	uint32_t written;	/* into this chain */
 	uint32_t chains;	/* taken, this one included; 0: there is none */
+	uint32_t slots;		/* of the ring, that they take */
 	uint32_t at;		/* into the frame, the header included */
 	uint8_t *count[2];	/* where the two bytes of num_buffers lie */
 	uint64_t count_gpa[2];
@@ -289,13 +304,14 @@ static int rx_next_chain(struct vring *r, struct rx_write *w)
 	if (w->chains) {
 		if (!HAS(r, VIRTIO_NET_F_MRG_RXBUF))
 			return -EMSGSIZE;
-		r->layout->put(r, w->c, w->written);
+		r->layout->put(r, w->c, w->written, true);
 	}
 	n = r->layout->take(r, w->c);
 	if (n <= 0)
 		return n ? n : 1;
 	w->written = 0;
 	w->chains++;
+	w->slots += w->c->slots;
 	return 0;
 }
 
@@ -362,7 +378,7 @@ static int rx_put_frame(struct vring *r, struct rx_write *w, const struct frame 
 		return rc;
 	if (hdr_len == sizeof(hdr))
 		rx_put_count(r, w);
-	r->layout->put(r, w->c, w->written);
+	r->layout->put(r, w->c, w->written, false);
 	return 0;
 }
 
@@ -382,7 +398,7 @@ static int rx_batch(void *arg)
 		if (rc && rc != -EPROTO)
 			r->at = before;	/* nothing of its chains was published */
 		/* A whole ring that does not hold the frame never will. */
-		if (rc == 1 && w.chains >= r->num)
+		if (rc == 1 && w.slots >= r->num)
 			rc = -EMSGSIZE;
 		if (rc == -EPROTO)
 			return rc;
@@ -546,7 +562,7 @@ static int tx_batch(void *arg)
 		rc = tx_take(r, &c, &b->buf[b->taken]);
 		if (rc < 0)
 			return rc;
-		r->layout->put(r, &c, 0);
+		r->layout->put(r, &c, 0, false);
 		if (r->cutting)
 			tx_cut(b);
 		else

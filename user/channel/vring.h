@@ -52,6 +52,16 @@ struct ring_used {
 	struct ring_used_elem ring[];	/* behind the last: when to kick */
 };
 
+/*
+ * The packed one (2.8): slots like this, and an area of 32 bits for the events of
+ * either side. Its fields behind the address are one word here, because they are read
+ * and written at once: length (32 bits), id (16), flags (16).
+ */
+struct packed_desc {
+	uint64_t addr;
+	uint64_t tail;
+};
+
 #define RING_DESC_NEXT		1
 #define RING_DESC_WRITE		2
 #define RING_DESC_INDIRECT	4
@@ -60,7 +70,7 @@ struct ring_used {
 #define RING_F_INDIRECT_DESC	28
 #define RING_F_EVENT_IDX	29
 
-#define VRING_NUM_MAX	32768		/* virtio 1.2, 2.7 */
+#define VRING_NUM_MAX	32768		/* virtio 1.2, 2.7 and 2.8 */
 #define VRING_REASON	160
 
 struct vring_layout;		/* how it lies in memory: vring_layout.h */
@@ -69,6 +79,8 @@ struct vring_layout;		/* how it lies in memory: vring_layout.h */
 struct vring_at {
 	uint16_t take;		/* where the next chain is to be taken */
 	uint16_t done;		/* chains that are used up and not published */
+	uint16_t taken;		/* packed: slots of what is not published */
+	bool	 lap;		/* packed: of `take`; 1 in the first round, then 0, then 1 */
 };
 
 struct vring_split {
@@ -78,6 +90,25 @@ struct vring_split {
 	uint16_t avail_idx;	/* the guest's, as last read and checked */
 	uint16_t used_idx;	/* next entry to publish; behind it all is published */
 	bool	 signalled;	/* the guest was interrupted since the start */
+};
+
+/* A chain that is used up, and what to tell of it. */
+struct packed_done {
+	uint32_t len;
+	uint16_t id;
+	uint16_t slot;
+	uint16_t slots;
+	bool	 lap;
+	bool	 write;
+	bool	 more;		/* the next one must be seen before */
+};
+
+struct vring_packed {
+	struct packed_desc *desc;
+	const uint32_t *driver;	/* event areas: written by the driver */
+	uint32_t *device;	/* and by the device */
+	uint64_t desc_gpa, device_gpa;
+	struct packed_done *done;	/* as many as there are slots */
 };
 
 struct vring {
@@ -90,7 +121,7 @@ struct vring {
 
 	/* What messages said. */
 	uint32_t num;
-	uint16_t base;
+	uint32_t base;		/* where to begin; a packed ring tells that itself */
 	uint64_t desc_uva, avail_uva, used_uva, used_gpa;
 	bool	 log_used;
 	bool	 have_addr;
@@ -100,6 +131,7 @@ struct vring {
 	/* While started. */
 	const struct vring_layout *layout;
 	struct vring_split split;
+	struct vring_packed packed;
 	struct vring_at at;
 	bool	 notify;	/* the guest was asked to kick */
 	bool	 started;
@@ -135,11 +167,14 @@ void vring_reset(struct vring *r);
 int vring_resolve(struct vring *r, struct vmq_err *err);
 
 /*
- * Begin to serve it at entry `base`. 0; -EINVAL, -EFAULT with a sentence.
+ * Begin to serve it. 0; -EINVAL, -EFAULT, -ENOMEM with a sentence.
  * The guest is interrupted and asked to kick: either may have been missed by
  * whoever served the ring before.
  */
 int vring_start(struct vring *r, struct vmq_err *err);
+
+/* Started: it began where no new ring does, so that somebody has served it before. */
+bool vring_was_served(const struct vring *r);
 
 /* Cease. `base` is now where a successor has to begin. `kick` stays open. */
 void vring_stop(struct vring *r);

@@ -31,16 +31,21 @@ struct chain_buf {
 struct chain {
 	uint16_t id;		/* what the guest knows it by */
 	bool	 write;		/* its buffers must be the device's to write */
+	bool	 lap;		/* packed: in which it begins */
+	uint16_t slot;		/* packed: where */
+	uint16_t slots;		/* entries of the ring that it keeps from others */
 	uint32_t at;		/* buffers before this one have been worked through */
 	uint32_t n;
 	struct chain_buf buf[CHAIN_MAX];	/* buf[at]: what is left of it */
 };
 
 struct vring_layout {
+	uint32_t fresh;		/* the base of a ring that was never used */
+
 	/* Find the ring in the guest's memory. 0, or -EINVAL with a sentence. */
 	int (*resolve)(struct vring *r, struct vmq_err *err);
 
-	/* Begin at `base`, and ask the guest to kick. 0 or -EPROTO. */
+	/* Find out where to begin, and ask the guest to kick. 0 or -EPROTO. */
 	int (*start)(struct vring *r);
 
 	/* Where a successor has to begin; all that was taken is published. */
@@ -52,14 +57,17 @@ struct vring_layout {
 	 */
 	int (*take)(struct vring *r, struct chain *c);
 
-	/* It is used up, @len bytes of it written. In the order in which they were taken. */
-	void (*put)(struct vring *r, const struct chain *c, uint32_t len);
+	/*
+	 * It is used up, @len bytes of it written. In the order in which they were
+	 * taken. @more: another follows, and the guest must not see one without the other.
+	 */
+	void (*put)(struct vring *r, const struct chain *c, uint32_t len, bool more);
 
 	/* Let the guest see what was put. Return: it is to be interrupted. */
 	bool (*publish)(struct vring *r);
 };
 
-extern const struct vring_layout vring_split_layout;
+extern const struct vring_layout vring_split_layout, vring_packed_layout;
 
 /* Guest memory is little-endian; one load each, never repeated. */
 #define ring_load16(p)		le16toh(load_relaxed(p))
@@ -77,6 +85,7 @@ int vring_break(struct vring *r, const char *fmt, ...) __attribute__((format(pri
 static inline void chain_begin(struct chain *c, uint16_t id)
 {
 	c->id = id;
+	c->slots = 1;
 	c->at = c->n = 0;
 }
 
@@ -103,7 +112,7 @@ static inline int chain_add(struct vring *r, struct chain *c, uint64_t gpa, uint
  */
 int chain_table_size(struct vring *r, uint32_t len, uint16_t flags);
 
-/* Read-once copy of descriptor @i of a table at @gpa, wherever it lies. 0 or -EPROTO. */
-int chain_table_fetch(struct vring *r, uint64_t gpa, uint32_t i, struct ring_desc *d);
+/* Read-once copy of the 16 bytes of descriptor @i of a table at @gpa. 0 or -EPROTO. */
+int chain_table_fetch(struct vring *r, uint64_t gpa, uint32_t i, void *desc);
 
 #endif /* VMQ_VRING_LAYOUT_H */

@@ -19,10 +19,12 @@
 static int split_resolve(struct vring *r, struct vmq_err *err)
 {
 	/* One entry more than there are: the event index behind either ring. */
-	uint8_t *desc = guest_mem_uva(r->mem, r->desc_uva, (uint64_t)r->num * 16);
-	uint8_t *avail = guest_mem_uva(r->mem, r->avail_uva, 4 + (uint64_t)r->num * 2 + 2);
-	uint8_t *used = guest_mem_uva(r->mem, r->used_uva, 4 + (uint64_t)r->num * 8 + 2);
+	uint8_t *desc = guest_mem_uva(r->mem, r->desc_uva, 16ull * r->num, NULL);
+	uint8_t *avail = guest_mem_uva(r->mem, r->avail_uva, 4 + 2ull * r->num + 2, NULL);
+	uint8_t *used = guest_mem_uva(r->mem, r->used_uva, 4 + 8ull * r->num + 2, NULL);
 
+	if (r->num & (r->num - 1))
+		return vmq_err(err, -EINVAL, "its %u entries are no power of two", r->num);
 	if (!desc || !avail || !used)
 		return vmq_err(err, -EINVAL, "its %s ring of %u entries at %#llx is not in the "
 			       "guest's memory",
@@ -63,7 +65,7 @@ static void split_notify(struct vring *r, bool on)
 
 static int split_start(struct vring *r)
 {
-	r->at.take = r->split.avail_idx = r->base;
+	r->at.take = r->split.avail_idx = (uint16_t)r->base;
 	r->split.used_idx = ring_load16(&r->split.used->idx);
 	r->split.signalled = false;
 	split_notify(r, true);
@@ -118,6 +120,18 @@ static void split_fetch(const struct vring *r, uint32_t i, struct ring_desc *d)
 	d->next = ring_load16(&from->next);
 }
 
+static int split_fetch_indirect(struct vring *r, uint64_t table, uint32_t i,
+				struct ring_desc *d)
+{
+	int rc = chain_table_fetch(r, table, i, d);
+
+	d->addr = le64toh(d->addr);
+	d->len = le32toh(d->len);
+	d->flags = le16toh(d->flags);
+	d->next = le16toh(d->next);
+	return rc;
+}
+
 /*
  * Add descriptors that are linked by `next` from @i on, in the ring or (@table_n is
  * not 0) in the indirect table at @table. Return: 1, or -EPROTO.
@@ -134,7 +148,7 @@ static int split_walk(struct vring *r, struct chain *c, uint32_t i, uint64_t tab
 			return vring_break(r, "a chain of descriptors is a loop");
 		if (!table_n)
 			split_fetch(r, i, &d);
-		else if (chain_table_fetch(r, table, i, &d))
+		else if (split_fetch_indirect(r, table, i, &d))
 			return -EPROTO;
 		if (d.flags & RING_DESC_INDIRECT) {
 			if (table_n)
@@ -173,11 +187,12 @@ static int split_take(struct vring *r, struct chain *c)
 
 /* ---- to the guest -------------------------------------------------------------- */
 
-static void split_put(struct vring *r, const struct chain *c, uint32_t len)
+static void split_put(struct vring *r, const struct chain *c, uint32_t len, bool more)
 {
 	uint16_t slot = (uint16_t)(r->split.used_idx + r->at.done) & (uint16_t)(r->num - 1);
 	struct ring_used_elem *e = &r->split.used->ring[slot];
 
+	(void)more;	/* one store publishes all that was put */
 	store_relaxed(&e->id, htole32((uint32_t)c->id));
 	store_relaxed(&e->len, htole32(len));
 	split_log(r, 4 + 8ull * slot, 8);
