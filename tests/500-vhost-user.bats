@@ -21,8 +21,8 @@ setup()
 }
 
 # start_vm NAME MAC PAIRS WORD...: QEMU with its console in $BATS_TEST_TMPDIR/NAME.log.
-# MTU, SOCKET (options of QEMU's socket) and MONITOR (a fifo for QEMU's monitor to read)
-# may be set before. Interrupts are INTx
+# MTU, SOCKET (options of QEMU's socket), NIC (of the device, from a comma on) and MONITOR
+# (a fifo for QEMU's monitor to read) may be set before. Interrupts are INTx
 # (vectors=0): with MSI-X and TCG Debian's QEMU 7.2 dies in
 # msix_set_vector_notifiers() as soon as any vhost device starts.
 start_vm()
@@ -37,7 +37,7 @@ start_vm()
 		-chardev "socket,id=c0,path=$BATS_TEST_TMPDIR/$name.sock${SOCKET:+,$SOCKET}" \
 		-netdev "vhost-user,id=n0,chardev=c0,queues=$pairs" \
 		${MONITOR:+-monitor stdio} \
-		-device "virtio-net-pci,id=nic0,netdev=n0,mac=$mac,romfile=,vectors=0$queues${MTU:+,host_mtu=$MTU}" \
+		-device "virtio-net-pci,id=nic0,netdev=n0,mac=$mac,romfile=,vectors=0$queues${MTU:+,host_mtu=$MTU}${NIC-}" \
 		>"$BATS_TEST_TMPDIR/$name.err" 2>&1 <>"${MONITOR:-/dev/null}" 3>&- &
 	remember $! "$name"
 }
@@ -132,6 +132,29 @@ channel_is()
 	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
 	start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.then=reboot
 	wait_until 180 console vm1 "guest: ping ok" 2
+}
+
+@test "packed rings: a guest pings, gets and sends a file, outlives the service, reboots" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
+	mkfifo "$BATS_TEST_TMPDIR/hold"
+	in_ns wire busybox nc -l -p 9000 >"$BATS_TEST_TMPDIR/data" <>"$BATS_TEST_TMPDIR/hold" 3>&- &
+	remember $! nc
+	NIC=,packed=on SOCKET=reconnect=1 start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 \
+		vmq.peer=192.0.2.254 vmq.recv=9001 vmq.send=9000 vmq.then=reboot
+	wait_until 120 console vm1 "guest: ready"
+	console vm1 "guest: ping ok"
+	# QEMU knows nothing of how far a packed ring was served
+	stop_load KILL || :
+	start_load --tags frame
+	wait_until 15 in_ns wire ping -q -c 1 -W 1 192.0.2.11
+	head -c 2000000 /dev/urandom >"$BATS_TEST_TMPDIR/file"
+	in_ns wire timeout 60 busybox nc 192.0.2.11 9001 <"$BATS_TEST_TMPDIR/file"
+	wait_until 60 console vm1 \
+		"guest: received $(sha1sum <"$BATS_TEST_TMPDIR/file" | cut -d ' ' -f 1)"
+	wait_until 60 console vm1 "guest: sent"
+	wait_until 10 gone "$(<"$BATS_TEST_TMPDIR/pid-nc")"
+	console vm1 "guest: sent $(sha1sum <"$BATS_TEST_TMPDIR/data" | cut -d ' ' -f 1)"
+	wait_until 120 console vm1 "guest: ping ok" 2
 }
 
 @test "a guest panics and comes back" {

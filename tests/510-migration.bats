@@ -70,7 +70,7 @@ start_vm()
 		-kernel "$GUEST/vmlinuz" -initrd "$GUEST/initrd" -append "console=ttyS0 panic=-1 quiet \
 vmq.addr=$ADDR/24 vmq.peer=$PEER vmq.echo=7 vmq.recv=9000" \
 		-serial "file:$T/$host.log" -monitor stdio $(net_of "$host") \
-		-device "virtio-net-pci,netdev=n0,mac=$MAC,romfile=,vectors=0${ANNOUNCE:+,guest_announce=$ANNOUNCE}" \
+		-device "virtio-net-pci,netdev=n0,mac=$MAC,romfile=,vectors=0${ANNOUNCE:+,guest_announce=$ANNOUNCE}${PACKED:+,packed=$PACKED}" \
 		"$@" <>"$T/$host.in" >"$T/$host.mon" 2>&1 3>&- &
 	remember $! "vm-$host"
 }
@@ -219,13 +219,13 @@ vm_runs_on_b()
 	[ "$(on b queue show vm1 -j | jq -r .queue.state)" = running ]
 }
 
-@test "a guest that cannot announce itself is moved to queue 0 of a host that is full (L-3, SEND_RARP)" {
-	BACKEND=vmq ANNOUNCE=off
+@test "a guest with packed rings that cannot announce itself is moved to queue 0 of a host that is full (L-3, SEND_RARP)" {
+	BACKEND=vmq ANNOUNCE=off PACKED=on
 	vmq_hosts --queues 1
 	on b queue del vm1
 	on b queue add full
 	on a queue export vm1 | on b queue import --channel "vhost-user:$T/b.sock"
-	migrate_all "vmq, without GUEST_ANNOUNCE" leaves_queue_0
+	migrate_all "vmq, packed, without GUEST_ANNOUNCE" leaves_queue_0
 	wait_until 5 all_taken a
 	wait_until 5 all_taken b
 }

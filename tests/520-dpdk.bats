@@ -17,7 +17,8 @@ setup()
 	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
 }
 
-# testpmd MODE [WORD...]: as vm1; it forwards when this returns
+# testpmd MODE [WORD...]: as vm1; it forwards when this returns. DEVICE: more options of
+# net_virtio_user, from a comma on.
 testpmd()
 {
 	local mode=$1
@@ -25,7 +26,7 @@ testpmd()
 	# its end is a line on its input
 	mkfifo "$BATS_TEST_TMPDIR/in"
 	stdbuf -oL dpdk-testpmd -l 0,1 --no-huge --no-pci --no-telemetry -m 256 \
-		--vdev "net_virtio_user0,path=$BATS_TEST_TMPDIR/vm1.sock,mac=$M1,queues=1" -- \
+		--vdev "net_virtio_user0,path=$BATS_TEST_TMPDIR/vm1.sock,mac=$M1,queues=1${DEVICE-}" -- \
 		"--forward-mode=$mode" --auto-start --total-num-mbufs=4096 "$@" \
 		<>"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	remember $! testpmd
@@ -59,6 +60,26 @@ counted()
 	[ "$(stat_of vm1 tx_frames)" -eq 500 ]
 	[ "$(stat_of vm1 tx_wire)" -eq 500 ]
 	wait_until 5 at_rest vm1
+}
+
+@test "DPDK's net_virtio_user has packed rings, and comes again" {
+	local n
+	DEVICE=,packed_vq=1,mrg_rxbuf=1 testpmd macswap
+	start_recv back wire wire0 --count 500 --timeout 20 --dst $WIRE_MAC --seq
+	send_frames --src $WIRE_MAC --dst $M1 --count 500 --rate 2000
+	finish_recv back
+	testpmd_ends
+	counted RX 500
+	counted TX 500
+	[ "$(stat_of vm1 delivered)" -eq 500 ]
+	[ "$(stat_of vm1 tx_wire)" -eq 500 ]
+	rm "$BATS_TEST_TMPDIR/in"
+	n=$(stat_of vm1 tx_wire)
+	# two segments: chains, or tables
+	DEVICE=,packed_vq=1 testpmd txonly --txpkts=64,64
+	wait_until 20 stat_reaches vm1 tx_wire $((n + 5000))
+	testpmd_ends
+	[ "$(queue_state vm1)" = running ]
 }
 
 @test "DPDK's net_virtio_user sends as fast as it can, and comes again" {
