@@ -83,6 +83,9 @@ matched_is()
 	[ "$(ctl filter show 3 -j | jq -c '.filter | [.id, .queue, .queue_name, .mac, .vlan, .action, .owner]')" = \
 		"[3,2,\"b\",\"$M1\",\"7\",\"queue\",0]" ]
 	[ "$(ctl filter show 5 -j | jq -r .filter.action)" = drop ]
+	[ "$(ctl filter list host -j | jq -c '[.filters[].id]')" = "[4]" ]
+	[ "$(ctl filter list drop -j | jq -c '[.filters[].id]')" = "[5]" ]
+	[ "$(ctl filter list a -j | jq -c '[.filters[].id]')" = "[1,2]" ]
 	ctl filter show 3 | grep -q $M1
 	run -2 ctl filter show 0
 	run -3 ctl filter show 6

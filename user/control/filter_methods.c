@@ -14,14 +14,24 @@
 #include "control/report.h"
 #include "control/teardown.h"
 
+static bool names_host(const char *word)
+{
+	return !strcmp(word, "host") || !strcmp(word, "0");
+}
+
 void filter_list(void *service, struct request *r)
 {
 	struct actor who = actor_of(r);
-	struct queue *q = NULL;
-	int rc;
+	const char *word = param_str(r, "queue");
+	int rc, only = FILTERS_ALL;
+	struct queue *q;
 
-	if (param_str(r, "queue")) {
-		q = queue_of(service, r, param_str(r, "queue"), false);
+	if (word && names_host(word)) {
+		only = 0;
+	} else if (word && !strcmp(word, "drop")) {
+		only = FILTERS_DROP;
+	} else if (word) {
+		q = queue_of(service, r, word, false);
 		if (!q)
 			return;
 		rc = queue_next(q, QUEUE_EV_ENUM_FILTERS, &r->err);
@@ -29,8 +39,9 @@ void filter_list(void *service, struct request *r)
 			request_fail(r, rc);
 			return;
 		}
+		only = (int)q->id;
 	}
-	reply_result(r, report_filters(service, q, &who));
+	reply_result(r, report_filters(service, only, &who));
 }
 
 static int read_key(const char *mac, const char *vlan, uint16_t fallback,
@@ -42,11 +53,6 @@ static int read_key(const char *mac, const char *vlan, uint16_t fallback,
 	if (!rc && vlan)
 		rc = parse_rule(vlan, &key->rule, err);
 	return rc;
-}
-
-static bool names_host(const char *word)
-{
-	return !strcmp(word, "host") || !strcmp(word, "0");
 }
 
 /* Queue 0 and the drop queue are nobody's: any client may (F-13, F-28). */

@@ -111,7 +111,7 @@ json_t *report_filter(struct service *s, const struct filter *f)
 
 struct filter_list {
 	struct service *service;
-	const struct queue *only;
+	int only;		/* queue id, FILTERS_DROP or FILTERS_ALL */
 	const struct actor *who;
 	json_t *array;
 };
@@ -121,7 +121,7 @@ static int list_filter(const struct filter *f, void *arg)
 	struct filter_list *list = arg;
 	bool drop = f->rec.target == VMQ_TARGET_DROP;
 
-	if (list->only && (drop || f->rec.queue != list->only->id))
+	if (list->only != FILTERS_ALL && list->only != (drop ? FILTERS_DROP : (int)f->rec.queue))
 		return 0;
 	if (list->who->uid && f->rec.owner != list->who->uid)
 		return 0;
@@ -129,7 +129,7 @@ static int list_filter(const struct filter *f, void *arg)
 	return 0;
 }
 
-static json_t *filters_json(struct service *s, const struct queue *only, const struct actor *who)
+static json_t *filters_json(struct service *s, int only, const struct actor *who)
 {
 	struct filter_list list = {
 		.service = s, .only = only, .who = who, .array = json_array(),
@@ -139,7 +139,7 @@ static json_t *filters_json(struct service *s, const struct queue *only, const s
 	return list.array;
 }
 
-json_t *report_filters(struct service *s, const struct queue *only, const struct actor *who)
+json_t *report_filters(struct service *s, int only, const struct actor *who)
 {
 	return json_pack("{s:o}", "filters", filters_json(s, only, who));
 }
@@ -163,7 +163,7 @@ json_t *report_queue(struct queue *q)
 						(json_int_t)ps.tx_frames));
 	}
 	json_object_set_new(o, "pair_list", pairs);
-	json_object_set_new(o, "filter_list", filters_json(q->service, q, &root));
+	json_object_set_new(o, "filter_list", filters_json(q->service, (int)q->id, &root));
 	return json_pack("{s:o}", "queue", o);
 }
 

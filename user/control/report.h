@@ -17,7 +17,10 @@ json_t *report_show(struct service *s, const struct actor *who);
 json_t *report_queues(struct service *s, const struct actor *who);
 json_t *report_queue(struct queue *q);
 json_t *report_filter(struct service *s, const struct filter *f);
-json_t *report_filters(struct service *s, const struct queue *only, const struct actor *who);
+/* @only: the id of a queue (0: the host), or one of these. */
+#define FILTERS_ALL  (-1)
+#define FILTERS_DROP (-2)
+json_t *report_filters(struct service *s, int only, const struct actor *who);
 json_t *report_stats(struct service *s, const struct queue *only, const struct actor *who);
 
 #endif /* VMQ_REPORT_H */
