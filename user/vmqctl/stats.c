@@ -146,7 +146,21 @@ static bool print_counters(const json_t *object, const char *group, const json_t
 	return any;
 }
 
-/* One line "web1: matched_bytes 61440, dropped.ring_full 12", if there is anything. */
+static bool counts(const json_t *stats)
+{
+	const json_t *value;
+	const char *key;
+
+	json_object_foreach((json_t *)stats, key, value)
+		if (json_is_object(value) ? counts(value) : json_number_value(value) > 0)
+			return true;
+	return false;
+}
+
+/*
+ * One line "web1: matched_bytes 61440, dropped.ring_full 12"; none for a queue that
+ * has counted nothing yet: there may be a thousand of them.
+ */
 static void print_rest(const char *name, const json_t *stats, const json_t *before,
 		       double seconds)
 {
@@ -154,6 +168,8 @@ static void print_rest(const char *name, const json_t *stats, const json_t *befo
 	json_t *members;
 	bool any;
 
+	if (!counts(stats))
+		return;
 	printf("%s:", name);
 	any = print_counters(stats, NULL, before, seconds, false);
 	json_object_foreach((json_t *)stats, group, members)
