@@ -136,6 +136,26 @@ queue_frames()
 	[[ $output == *frobnicate* ]]
 }
 
+@test "scripts tell their usage, and refuse what they do not know" {
+	for script in "$ROOT"/scripts/*; do
+		[ -f "$script" ] || continue
+		run -0 --separate-stderr timeout 10 "$script" --help
+		[[ $output == *[uU]"sage: ${script##*/}"* ]]
+		run -2 timeout 10 "$script" --nonsense
+		[[ $output == *"usage: ${script##*/}"* ]]
+	done
+	for words in "bench --rounds" "bench --only" "check --filter" "demo --queues" "vm --cpus" "vm --mem"; do
+		# shellcheck disable=SC2086
+		run -2 timeout 10 "$ROOT"/scripts/$words
+		[[ $output == *"needs a value"* ]]
+	done
+	run -2 "$ROOT/scripts/check" --filter "("
+	[[ $output == *"no regular expression"* ]]
+	run -2 "$ROOT/scripts/vm" --mem much true
+	run -2 "$ROOT/scripts/bench" --rounds few
+	run -2 "$ROOT/scripts/demo" --queues 17
+}
+
 @test "scripts/vm tells its usage, and its NIC tests where they must run" {
 	run -0 "$ROOT/scripts/vm" --help
 	[[ $output == *"--kernel SERIES"* ]]

@@ -70,6 +70,53 @@ load_cmd()
 	done
 }
 
+# options CMD...: those of its --help that take a value, and those that take none with "="
+options_of()
+{
+	"$@" --help | sed -nE '/^global options:/q
+		s/^ +(-., )?(--[a-z-]+) \[.*/\2=/p
+		s/^ +(-., )?(--[a-z-]+) [^ ].*/\2/p
+		s/^ +(-., )?(--[a-z-]+) .*/\2=1/p'
+}
+
+@test "every option is refused a value that it cannot have" {
+	start_load --tags frame
+	ctl queue add web1 --mac $M1
+	ctl queue export web1 >"$BATS_TEST_TMPDIR/exported"
+	bad=$'\xff'	# nothing takes what is no UTF-8
+	tried=0
+	while read -r noun verb _; do
+		args=(web1)
+		words=("$noun")
+		[[ ! $noun =~ ^(queue|rss|filter)$ ]] || words+=("$verb")
+		case "$noun $verb" in
+		"queue add" | "queue alloc") args=(new) ;;
+		"queue import") args=("$BATS_TEST_TMPDIR/exported") ;;
+		"rss move") args=(web1 "0=0") ;;
+		esac
+		while read -r option; do
+			case $option in
+			*=1) refused 2 "no value" ctl "${words[@]}" "${args[@]}" "$option" ;;
+			*=) refused 2 "" ctl "${words[@]}" "${args[@]}" "$option$bad" ;;
+			*) refused 2 "" ctl "${words[@]}" "${args[@]}" "$option" "$bad" ;;
+			esac
+			tried=$((tried + 1))
+		done < <(options_of "$VMQ_BUILD/vmqctl" "${words[@]}")
+	done < <(ctl --help | sed -nE '/^commands:/,/^$/s/^  ([a-z].*)/\1/p')
+	[ $tried -ge 44 ]
+	# The service has made nothing of it, and changed nothing.
+	[ "$(ctl queue list -j | jq '.queues | length')" -eq 2 ]
+	[ "$(ctl queue export web1)" = "$(<"$BATS_TEST_TMPDIR/exported")" ]
+
+	while read -r option; do
+		case $option in
+		--help* | --version* | --run-dir) continue ;;
+		*=1) refused 2 "no value" load_cmd "$option" vmq0 ;;
+		*) refused 2 "" load_cmd "$option" "$bad" vmq0 ;;
+		esac
+	done < <(options_of "$VMQ_BUILD/vmq-load")
+}
+
 @test "an unknown interface is named" {
 	refused 3 "no interface 'nope'" load_cmd nope
 	check_nothing_left

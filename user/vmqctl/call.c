@@ -156,10 +156,12 @@ int put_number(struct ctl *c, json_t *params, const char *key, const char *word)
 
 	if (!word)
 		return 0;
-	rc = parse_number(word, key, 0, INT_MAX, &n, &c->err);
-	if (!rc)
-		json_object_set_new(params, key, json_integer((json_int_t)n));
-	return rc;
+	/* The service knows the limits, and says them. */
+	rc = parse_number(word, key, 0, INT_MAX, &n, NULL);
+	if (rc)
+		return vmq_err(&c->err, rc, "%s '%.40s' is no number, or too large a one", key, word);
+	json_object_set_new(params, key, json_integer((json_int_t)n));
+	return 0;
 }
 
 int put_cpus(struct ctl *c, json_t *params, const char *key, const char *word)
