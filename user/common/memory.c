@@ -64,7 +64,7 @@ static int read_name(const char *proc, char *name, size_t size)
 	while (f && rc && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (!strncmp(line, "0::/", 4) && strlen(line + 3) < size) {
-			strcpy(name, line + 3);
+			snprintf(name, size, "%s", line + 3);
 			rc = 0;
 		}
 	}
@@ -94,7 +94,8 @@ int memory_group(const char *proc, const char *mount, struct memory_group *group
 			used -= MIN(used, read_cache(dir));
 			left = max - MIN(max, used);
 			if (left < group->left) {
-				strcpy(group->name, name[0] ? name : "/");
+				snprintf(group->name, sizeof(group->name), "%s",
+					 name[0] ? name : "/");
 				group->max = max;
 				group->left = left;
 			}
