@@ -72,8 +72,7 @@ add()
 
 refused_100()
 {
-	local i
-	for i in {1..100}; do
+	for _ in {1..100}; do
 		! add 3 2>/run/add || return 1
 	done
 	grep -q memory.max /run/add

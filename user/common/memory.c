@@ -85,7 +85,7 @@ int memory_group(const char *proc, const char *mount, struct memory_group *group
 		name[0] = '\0';
 	group->left = UINT64_MAX;
 	for (;;) {
-		uint64_t max = UINT64_MAX, used, left;
+		uint64_t max = UINT64_MAX, used = 0, left;
 
 		/* The topmost has these files in a container, where it is not the machine's. */
 		snprintf(dir, sizeof(dir), "%s%s", mount, name);
