@@ -5,7 +5,7 @@
  * The service is a child that moves frames as fast as it can, and gets SIGKILL at any
  * moment. The guest lives here: its memory stays, and its front end comes again as QEMU
  * does (virtio_queue_restore_last_avail_idx()), telling the used index of the ring as the
- * place to go on. There is no record of what was in flight (INFLIGHT_SHMFD). Buffers
+ * place to go on; of a packed ring it tells what it said at first. There is no record of what was in flight (INFLIGHT_SHMFD). Buffers
  * must come back each once and in order, and no frame be there twice, in either
  * direction; frames that the dead service had in its hands may be lost.
  */
@@ -15,7 +15,7 @@
 
 #include "vm.h"
 
-#define KILLS	100
+#define KILLS	100	/* with rings of either layout */
 #define FRAMES	(1u << 20)
 #define LEN	900u
 #define RX_BUF(i)	(0x10000u + (i) * 0x800u)
@@ -28,6 +28,8 @@ static struct {
 	uint32_t odd;		/* frames of the guest that were damaged */
 	uint8_t seen[FRAMES];	/* how often each frame of the guest came out */
 } *shared;
+
+static uint64_t features = FEATURES;
 
 struct way {
 	struct driver *d;
@@ -163,12 +165,14 @@ static bool guest_comes_again(void)
 		usleep(200);
 	}
 	front_set(&vm.f, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL);
-	front_set(&vm.f, VHOST_USER_SET_FEATURES, FEATURES);
+	front_set(&vm.f, VHOST_USER_SET_FEATURES, features);
 	front_mem(&vm.f, &vm.g);
 	for (i = 0; i < 2; i++) {
+		struct driver *d = &vm.f.ring[i];
+
 		/* First, as QEMU does: what a ring sends that is not enabled is dropped. */
 		front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, (uint32_t)i, 1);
-		front_ring(&vm.f, (uint32_t)i, vm.f.ring[i].used->idx);
+		front_ring(&vm.f, (uint32_t)i, d->packed ? FRONT_FRESH_PACKED : d->used->idx);
 	}
 	return front_sync(&vm.f);
 }
@@ -205,7 +209,10 @@ static void guest_opens(struct way *rx, struct way *tx)
 		vm.f.kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		vm.f.call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		vm.f.err[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		driver_open(&vm.f.ring[i], &vm.g, FRONT_NUM, FRONT_RING(i));
+		if (features & BIT64(VIRTIO_F_RING_PACKED))
+			driver_open_packed(&vm.f.ring[i], &vm.g, FRONT_NUM, FRONT_RING(i), 0);
+		else
+			driver_open(&vm.f.ring[i], &vm.g, FRONT_NUM, FRONT_RING(i));
 	}
 	rx->d = &vm.f.ring[0];
 	tx->d = &vm.f.ring[1];
@@ -215,18 +222,12 @@ static void guest_opens(struct way *rx, struct way *tx)
 	}
 }
 
-int main(void)
+static void test_kills(void)
 {
 	struct way rx = { .next = 0 }, tx = { .next = 0 };
 	uint32_t lives = 0, twice = 0, gone = 0, i;
 
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		      -1, 0);
-	if (shared == MAP_FAILED || !mkdtemp(dir))
-		return 1;
-	unit_arm();
-	srandom(5);
-	snprintf(vm.path, sizeof(vm.path), "%s/kill", dir);
+	memset(shared, 0, sizeof(*shared));
 	guest_opens(&rx, &tx);
 	for (i = 0; i < KILLS; i++)
 		lives += life(&rx, &tx, (uint64_t)random() % 3000000);
@@ -242,6 +243,29 @@ int main(void)
 	is_int(twice, 0, "kill: nothing that it sent comes out twice");
 	ok(gone <= FRONT_NUM + KILLS * 8, "kill: a batch of it is lost at most: %u", gone);
 	is_int(rx.doubled, 0, "kill: and nothing is in the guest twice");
+	for (i = 0; i < 2; i++) {
+		close(vm.f.kick[i]);
+		close(vm.f.call[i]);
+		close(vm.f.err[i]);
+	}
+	guest_close(&vm.g);
+}
+
+int main(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	if (shared == MAP_FAILED || !mkdtemp(dir))
+		return 1;
+	unit_arm();
+	srandom(5);
+	snprintf(vm.path, sizeof(vm.path), "%s/kill", dir);
+	unit.note = "split";
+	test_kills();
+	features |= BIT64(VIRTIO_F_RING_PACKED);
+	unit.note = "packed";
+	test_kills();
+	unit.note = NULL;
 	unlink(vm.path);
 	rmdir(dir);
 	return unit_done();
