@@ -215,8 +215,8 @@ enum vring_verdict vring_rx(struct vring *r, const struct frame *f, int n,
  *
  * A frame that the guest leaves to us to cut is copied as a whole and then becomes
  * several, which need not fit one batch: the rest comes first in the next, also if
- * the ring was stopped in between. A frame that is no use has its fault in @buf. So have all frames of a ring that is
- * started but not enabled.
+ * the ring was stopped in between. A frame that is no use has its fault in @buf. So
+ * have all frames of a ring that is started but not enabled.
  */
 enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *taken);
 
