@@ -55,11 +55,12 @@ wire_down()
 gen=()
 gen_ns=wire
 
-# The load; its seconds to stdout.
+# The load; its seconds to stdout. `watch`: a command that runs it.
 load=generate
+watch=()
 generate()
 {
-	ip netns exec "$gen_ns" "${rt[@]}" "$prog/live-gen" --cpu $gen_cpu \
+	"${watch[@]}" ip netns exec "$gen_ns" "${rt[@]}" "$prog/live-gen" --cpu $gen_cpu \
 		--seconds "$seconds" "${gen[@]}" | jq -e .seconds
 }
 
