@@ -219,6 +219,7 @@ static void test_addresses(void)
 	static struct channel_address many[CHANNEL_ADDRESSES];
 	struct frame_buf buf[40];
 	static uint8_t wire[40][2048];
+	uint64_t rarp = 0;
 	uint32_t base[4];
 	int i, n, right = 0, all = 0;
 
@@ -261,6 +262,10 @@ static void test_addresses(void)
 	buf[0] = (struct frame_buf){ .data = wire[0], .room = 2048 };
 	ok(n == 1 && !vm.ch->ops->tx_burst(vm.ch, 0, buf, 1),
 	   "L-2 stop: nothing is announced behind the answer");
+	memcpy(&rarp, mac, sizeof(mac));
+	front_set(&vm.f, VHOST_USER_SEND_RARP, rarp);
+	ok(front_sync(&vm.f) && !vm.ch->ops->tx_burst(vm.ch, 0, buf, 1),
+	   "L-3 stop: not even if the front end asks");
 	vm.many = NULL;
 	for (i = 0; i < 4; i++)
 		front_ring(&vm.f, (uint32_t)i, (uint16_t)base[i]);

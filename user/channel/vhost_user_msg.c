@@ -202,7 +202,8 @@ static int do_send_rarp(struct vhost_user *vu, struct vhost_user_msg *m, struct 
 	(void)err;
 	memcpy(mac, &m->u64, sizeof(mac));	/* bytes on the wire's order, then two of padding */
 	u48 = mac_to_u48(mac);
-	if (!u48 || mac[0] & 1)
+	/* A guest that has stopped may be elsewhere by now. */
+	if (!u48 || mac[0] & 1 || vu->phase != VHOST_USER_RUNS)
 		return REFUSED;
 	store_relaxed(&vu->rarp, u48);
 	vhost_user_wake(vu, 0);
