@@ -45,6 +45,8 @@ static void test_spread(void)
 	struct balance_unit based[] = { U(0, 50, 100) };
 	struct balance_unit fixed[] = { FIXED(0, 45), FIXED(0, 45) };
 	struct balance_unit room[] = { U(0, 50, 100), U(0, 40, 100), U(1, 10, 100), U(2, 5, 100) };
+	struct balance_unit even[] = { U(0, 50, 100), U(0, 40, 100), U(1, 40, 100) };
+	struct balance_unit helped[] = { U(0, 60, 100), U(0, 40, 100), U(1, 45, 100) };
 	struct balance_unit full[] = { U(0, 50, 100), U(0, 50, 100), U(1, 50, 100),
 				       U(1, 50, 100) };
 
@@ -57,6 +59,8 @@ static void test_spread(void)
 	is_int(PLAN(fixed, 2, true), 0, "what the administrator has placed stays");
 	is_int(PLAN(room, 4, true), 1, "one move is enough");
 	ok(room[0].at == 1 && room[1].at == 0, "to the fullest CPU with room, not to a new one");
+	is_int(PLAN(even, 2, true), 0, "O-11 90 and 40 %% need not be 50 and 80 %%: noise would undo it");
+	is_int(PLAN(helped, 2, true), 1, "O-11 a full CPU is helped by less than that");
 	is_int(PLAN(full, 2, true), 0, "too much for all: nothing would be better");
 }
 
@@ -86,7 +90,7 @@ static void test_weight(void)
 {
 	struct balance_unit fresh[] = { U(0, 33, 1), U(0, 33, 100), U(0, 33, 50) };
 	struct balance_unit room[] = { U(0, 45, 100), U(0, 45, 1), U(1, 10, 50), U(2, 90, 50) };
-	struct balance_unit scarce[] = { U(0, 50, 100), U(0, 40, 1), FIXED(1, 40) };
+	struct balance_unit scarce[] = { U(0, 50, 100), U(0, 40, 1), FIXED(1, 30) };
 	struct balance_unit equal[] = { U(0, 30, 7), U(0, 60, 7) };
 
 	PLAN(fresh, 2, true);
@@ -527,8 +531,7 @@ static void simulate(int percent, int least, int most)
 		sum += look(10);
 	diag("  with demands that waver by 10 %%: %d moves (%d entries) in %d looks", sum,
 	     sim.entries_moved, LOOKS);
-	/* Where every CPU is above 80 % there is always one to be relieved. */
-	ok(sum <= LOOKS * (percent > 80 ? 4 : 1), "O-11 loads that waver move few queues");
+	ok(sum <= LOOKS, "O-11 loads that waver move few queues: at most one a look");
 }
 
 static void test_simulation(void)

@@ -5,7 +5,7 @@
  * Relief comes first, and as long as a CPU needs it nothing is gathered. A unit
  * leaves a crowded CPU for the fullest used one that has room, else for a CPU
  * that nobody uses, else for any where it is clearly better off. The last kind of
- * move takes load L + x <= H - BALANCE_GAIN to where L was, so the sum of squares
+ * move takes load L + x <= H - BALANCE_GAIN, or less, to where L was, so the sum of squares
  * of the CPUs' loads falls with each of them, and they come to an end.
  *
  * Where no unit can leave one is split, to CPUs of the same three kinds: half of
@@ -119,6 +119,12 @@ static void do_move(struct plan *p, struct balance_unit *u, uint16_t to, enum ba
 /* From the best to the worst place to go. */
 enum room { ROOM_USED, ROOM_NEW, ROOM_BETTER, ROOM_NONE };
 
+/* What a move without room must gain: is there somebody who waits, or is it for evenness? */
+static uint32_t least_gain(const struct plan *p, int cpu)
+{
+	return p->load[cpu] >= BALANCE_FULL ? BALANCE_GAIN : BALANCE_EVEN;
+}
+
 static enum room room_on(const struct plan *p, const struct balance_unit *u, int cpu)
 {
 	uint32_t after = p->load[cpu] + u->load;
@@ -128,7 +134,9 @@ static enum room room_on(const struct plan *p, const struct balance_unit *u, int
 		return ROOM_NONE;
 	if (!p->units[cpu])
 		return ROOM_NEW;
-	return after <= BALANCE_FILL ? ROOM_USED : ROOM_BETTER;
+	if (after <= BALANCE_FILL)
+		return ROOM_USED;
+	return after + least_gain(p, u->at) <= p->load[u->at] ? ROOM_BETTER : ROOM_NONE;
 }
 
 /* Where @u would go: -1 nowhere. */
@@ -196,7 +204,7 @@ static uint32_t least_part(const struct plan *p, int cpu, enum room room)
 {
 	if (room != ROOM_BETTER)
 		return BALANCE_GAIN;
-	return p->load[cpu] >= BALANCE_FULL ? BALANCE_GAIN / 2 : BALANCE_GAIN * 3 / 2;
+	return p->load[cpu] >= BALANCE_FULL ? BALANCE_GAIN * 3 / 4 : BALANCE_EVEN;
 }
 
 /* How much of @u could go to @cpu. */

@@ -17,6 +17,11 @@
  * gathered again, and what was gathered does not spread, while loads stay as they
  * are: the plan comes to rest, and then proposes nothing.
  *
+ * With too much work for all to be below HIGH there is always one to relieve, and loads
+ * waver. A CPU that is full is helped then by all that gains something; one that is not
+ * can do its work, and is left only for a gain that is more than noise (BALANCE_EVEN).
+ * Queues that waver by 10 % each make two CPUs at 90 % differ by 10 % now and then.
+ *
  * Weights rank where CPUs are scarce (O-5): a CPU that nobody uses goes to the
  * heaviest of those that are crowded, and where others are already the lightest
  * go first.
@@ -35,7 +40,8 @@
 #define BALANCE_FULL	970000u		/* as good as all: it may need more */
 #define BALANCE_HIGH	800000u		/* above: relieve it */
 #define BALANCE_FILL	600000u		/* so far a CPU may be filled */
-#define BALANCE_GAIN	100000u		/* without room: the least that a move must gain */
+#define BALANCE_GAIN	100000u		/* the least that a move must gain */
+#define BALANCE_EVEN	200000u		/* without room, from a CPU that can do its work */
 
 #define BALANCE_CPUS_MAX VMQ_PAIRS_MAX
 
