@@ -12,6 +12,7 @@
 nic_begin virtio
 cpus=$(nproc)
 check "VLANs are filtered" feature_is rx-vlan-filter on
+joins=$(ethtool -k $NIC | grep -E '^(large-receive-offload|rx-gro-hw):')
 was=$(irqs -input. | awk '{ print $1, $3 }')
 rx_queues_are()
 {
@@ -23,6 +24,7 @@ check "the service starts" start_load --cpus 0-1
 check "in native mode" adapter_is mode native
 check "on the queues that came with the program, too" adapter_is rx_queues $((2 * cpus))
 check "there is room for all" adapter_is stride $((2 * cpus))
+check "C-4 the NIC joins no frames" not eval "ethtool -k $NIC | grep -E '^(large-receive-offload|rx-gro-hw): on'"
 check "tags are in the frame" adapter_is tags frame
 check "interrupts are placed" adapter_is placement irq
 check "each on its CPU" irqs_placed -input. $((2 * cpus)) 2
@@ -41,4 +43,6 @@ check "by several queues" interrupted_more "$before"
 check_life --cpus 0-1
 check "interrupts are where they were" irqs_are -input. "$was"
 check "the queues are as before" rx_queues_are "$cpus"
+check "C-4 it joins them again as before" \
+	[ "$(ethtool -k $NIC | grep -E '^(large-receive-offload|rx-gro-hw):')" = "$joins" ]
 nic_end

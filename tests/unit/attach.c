@@ -443,7 +443,7 @@ static bool offload_is_on(void)
 
 	return !netdev_rx_vlan_off("v.0", &was_on, NULL) &&
 	       was_on == (NETDEV_RX_VLAN_C | NETDEV_RX_VLAN_S) &&
-	       !netdev_rx_vlan_on("v.0", was_on, NULL);
+	       !netdev_rx_on("v.0", was_on, NULL);
 }
 
 static void test_restore(void)

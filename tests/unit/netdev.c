@@ -65,11 +65,15 @@ static void test_vlan(void)
 	   was_on == (NETDEV_RX_VLAN_C | NETDEV_RX_VLAN_S),
 	   "VLAN extraction is switched off, 802.1Q and 802.1ad %s", err.text);
 	ok(!netdev_rx_vlan_off("wire0", &again, &err) && !again, "it was off already");
-	ok(!netdev_rx_vlan_on("wire0", NETDEV_RX_VLAN_C, &err), "one is switched on again");
+	ok(!netdev_rx_on("wire0", NETDEV_RX_VLAN_C, &err), "one is switched on again");
 	ok(!netdev_rx_vlan_off("wire0", &again, &err) && again == NETDEV_RX_VLAN_C,
 	   "and only that one was on");
-	ok(!netdev_rx_vlan_on("wire0", was_on, &err), "both are switched on again");
+	ok(!netdev_rx_on("wire0", was_on, &err), "both are switched on again");
 	ok(netdev_rx_vlan_off("nosuch0", &again, &err) == -ENODEV, "an unknown device: %s",
+	   err.text);
+	ok(!netdev_rx_join_off("wire0", &again, &err) && !again,
+	   "C-4 a device that joins no frames stays as it is");
+	ok(netdev_rx_join_off("nosuch0", &again, &err) == -ENODEV, "of an unknown one: %s",
 	   err.text);
 	ok(netdev_has_vlan_kfunc((int)if_nametoindex("wire0")) != 0,
 	   "veth has the VLAN-tag kfunc, or the kernel is too old to say");

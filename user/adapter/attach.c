@@ -68,6 +68,7 @@ static int load(struct attachment *a, const struct old *old, enum vmq_mode mode,
 	bool bound;
 	int rc;
 
+	tags_join_off(a);
 	rc = tags_choose(a, mode, &cfg.ask_tag, err);
 	if (!rc)
 		rc = hash_choose(a, mode, cfg.ask_tag, &cfg.ask_hash, err);

@@ -23,7 +23,7 @@ struct attachment {
 	int link_fd;
 	int adapter_stats_fd, slot_stats_fd, rss_stats_fd, cpu_stats_fd;
 	bool bound;			/* the program is vmq_rx_kfunc */
-	uint32_t rx_vlan_off;		/* switched off by this run */
+	uint32_t rx_vlan_off;		/* receive offloads that this run has switched off */
 	char tags_why[256], hash_why[256];
 };
 
@@ -70,6 +70,7 @@ int tags_choose(struct attachment *a, enum vmq_mode mode, bool *ask, struct vmq_
 void tags_set(struct attachment *a, bool known, const char *why);
 /* Put back what a run switched off (NETDEV_RX_VLAN_…); warns if it cannot. */
 void tags_restore(const char *ifname, uint32_t which);
+void tags_join_off(struct attachment *a);	/* the NIC's own joining of frames */
 
 /* ---- nic_hash.c -------------------------------------------------------- */
 

@@ -52,7 +52,17 @@ int netdev_sysfs_write(int dir, const char *path, const char *text);
 #define NETDEV_RX_VLAN_C	0x1	/* 802.1Q */
 #define NETDEV_RX_VLAN_S	0x2	/* 802.1ad */
 int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err);
-int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err);
+/* Switch on again what was switched off, of these and the next ones. */
+int netdev_rx_on(const char *name, uint32_t which, struct vmq_err *err);
+
+/*
+ * Receive offloads that join frames (`large-receive-offload`, `rx-gro-hw`): off, as far
+ * as they are on and can be. Return: 0 (*was_on names the ones that we changed);
+ * -EOPNOTSUPP where one stays on.
+ */
+#define NETDEV_RX_LRO		0x20
+#define NETDEV_RX_GRO_HW	0x40
+int netdev_rx_join_off(const char *name, uint32_t *was_on, struct vmq_err *err);
 
 /* Does the NIC drop frames of VLANs it was not told of (`rx-vlan-filter`)? */
 bool netdev_vlan_filtered(const char *name);

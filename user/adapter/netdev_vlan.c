@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * netdev_vlan.c - who takes the VLAN tag out of a frame
+ * netdev_vlan.c - who takes the VLAN tag out of a frame, and who joins frames
  *
  * A NIC that extracts the tag hands it over beside the frame, where an XDP
  * program sees it only through a kfunc. A tagged frame would look untagged and
@@ -31,6 +31,7 @@
 #define VLAN_FILTER_C	0x4
 #define VLAN_FILTER_S	0x8
 #define RX_HASH		0x10
+#define RX_JOIN		(NETDEV_RX_LRO | NETDEV_RX_GRO_HW)
 
 /* The kernel's names; ethtool(8) calls the first rx-vlan-offload. */
 static const struct {
@@ -42,11 +43,13 @@ static const struct {
 	{ VLAN_FILTER_C, "rx-vlan-filter" },
 	{ VLAN_FILTER_S, "rx-vlan-stag-filter" },
 	{ RX_HASH, "rx-hashing" },
+	{ NETDEV_RX_LRO, "rx-lro" },
+	{ NETDEV_RX_GRO_HW, "rx-gro-hw" },
 };
 
 struct features {
 	uint32_t count;
-	uint32_t active;	/* NETDEV_RX_VLAN_…, VLAN_FILTER_…, RX_HASH */
+	uint32_t active;	/* of those named above */
 	uint32_t fixed;		/* of those, what cannot be changed */
 	int bit[ARRAY_SIZE(our_features)];	/* -1: this kernel has no such feature */
 };
@@ -212,7 +215,38 @@ int netdev_rx_vlan_off(const char *name, uint32_t *was_on, struct vmq_err *err)
 		       name);
 }
 
-int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err)
+/*
+ * A frame that the NIC has joined is longer than a buffer, and of one queue only by
+ * chance (C-4). Drivers mostly switch this off themselves when XDP comes, and not all
+ * of them give it back.
+ */
+int netdev_rx_join_off(const char *name, uint32_t *was_on, struct vmq_err *err)
+{
+	struct features before, after;
+	int rc;
+
+	*was_on = 0;
+	rc = get_features(name, &before);
+	if (rc)
+		return vmq_err_sys(err, rc, "cannot read the features of %s", name);
+	before.active &= RX_JOIN;
+	if (!before.active)
+		return 0;
+	rc = set_features(name, &before, before.active & ~before.fixed, false);
+	if (!rc)
+		rc = get_features(name, &after);
+	if (rc)
+		return vmq_err_sys(err, rc, "cannot switch receive offloads of %s off", name);
+	after.active &= RX_JOIN;
+	*was_on = before.active & ~after.active;
+	if (!after.active)
+		return 0;
+	return vmq_err(err, -EOPNOTSUPP, "the driver of %s does not let %s be off: frames that it "
+		       "joins are too long for a buffer", name,
+		       after.active & NETDEV_RX_LRO ? "large-receive-offload" : "rx-gro-hw");
+}
+
+int netdev_rx_on(const char *name, uint32_t which, struct vmq_err *err)
 {
 	struct features f;
 	int rc;
@@ -223,6 +257,6 @@ int netdev_rx_vlan_on(const char *name, uint32_t which, struct vmq_err *err)
 	if (!rc)
 		rc = set_features(name, &f, which, true);
 	if (rc)
-		return vmq_err_sys(err, rc, "cannot switch rx-vlan-offload of %s on again", name);
+		return vmq_err_sys(err, rc, "cannot switch receive offloads of %s on again", name);
 	return 0;
 }

@@ -85,10 +85,24 @@ int tags_choose(struct attachment *a, enum vmq_mode mode, bool *ask, struct vmq_
 	return 0;
 }
 
+/* Best effort: what a driver joins all the same is counted as too long. */
+void tags_join_off(struct attachment *a)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+	uint32_t was_on = 0;
+
+	if (netdev_rx_join_off(a->info.dev.name, &was_on, &err) == -EOPNOTSUPP && err.text[0])
+		log_warn("%s", err.text);
+	a->rx_vlan_off |= was_on;
+	a->lock.rx_vlan |= was_on;
+	if (was_on)
+		lock_write(&a->lock);
+}
+
 void tags_restore(const char *ifname, uint32_t which)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
 
-	if (which && netdev_rx_vlan_on(ifname, which, &err))
+	if (which && netdev_rx_on(ifname, which, &err))
 		log_warn("%s", err.text);
 }
