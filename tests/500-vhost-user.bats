@@ -52,7 +52,7 @@ console()
 	fi
 }
 
-@test "a guest boots, pings, is pinged and sends a file" {
+@test "C-5 a guest boots, pings, is pinged, takes a file in joined frames and sends one" {
 	ctl queue add vm1 --mac $M1 --channel "vhost-user:$BATS_TEST_TMPDIR/vm1.sock"
 	# nc ends the connection at the end of its input: a pipe that never ends
 	mkfifo "$BATS_TEST_TMPDIR/hold"
@@ -60,9 +60,14 @@ console()
 	remember $! nc
 	# QEMU tells the guest of an MTU only if it was told itself
 	MTU=1500 start_vm vm1 $M1 1 vmq.addr=192.0.2.11/24 vmq.peer=192.0.2.254 vmq.send=9000 \
-		vmq.mtu=9000
+		vmq.mtu=9000 vmq.recv=9001
 	wait_until 120 console vm1 "guest: ping ok"
 	in_ns wire ping -q -c 5 -i 0.1 -W 2 192.0.2.11
+	wait_until 20 console vm1 "guest: ready"
+	head -c 4000000 /dev/urandom >"$BATS_TEST_TMPDIR/file"
+	in_ns wire busybox nc 192.0.2.11 9001 <"$BATS_TEST_TMPDIR/file" >/dev/null
+	wait_until 60 console vm1 "guest: received $(sha1sum <"$BATS_TEST_TMPDIR/file" | cut -d ' ' -f 1)"
+	[ "$(stat_of vm1 joined)" -ge 1 ]
 	wait_until 120 console vm1 "guest: sent"
 	wait_until 10 gone "$(<"$BATS_TEST_TMPDIR/pid-nc")"
 	console vm1 "guest: sent $(sha1sum <"$BATS_TEST_TMPDIR/data" | cut -d ' ' -f 1)"

@@ -2,6 +2,7 @@
 /*
  * vring.c - rings of both layouts, from both sides, with guests that behave
  */
+#include <endian.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
@@ -80,6 +81,69 @@ static void test_rx(void)
 	   "rx: has num_buffers across the second seam");
 	ok(!memcmp(g.mem + slot(2) + 1, data, 60) && g.mem[slot(2) + 61] == 0xee &&
 	   g.mem[slot(0) + 5] == 0xee && g.mem[slot(1) + 6] == 0xee, "rx: and nothing beside it");
+}
+
+/* Two segments that may be given as one, and an ordinary frame behind them. */
+static void test_rx_joined(void)
+{
+	const uint64_t takes = BASIC | F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_NET_F_GUEST_CSUM) |
+			       F(VIRTIO_NET_F_GUEST_TSO4);
+	static struct frame_join join = {
+		.frames = 2, .len = 54 + 1200, .headers_len = 54,
+		.hdr = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			 .gso_type = VIRTIO_NET_HDR_GSO_TCPV4 },
+	};
+	struct virtio_net_hdr hdr;
+	struct channel_rx res;
+	uint8_t data[4000];
+	struct frame f[3];
+
+	pattern(data, sizeof(data), 3);
+	memset(join.headers, 0x5a, sizeof(join.headers));
+	join.hdr.gso_size = htole16(600);
+	f[0] = frame_of(data, 54 + 600);
+	f[0].join = &join;
+	/* the second one's tag is left out */
+	f[1] = (struct frame){ .part = { { data, 12 }, { data + 1016, 42 + 600 } }, .parts = 2,
+			       .len = 54 + 600 };
+	f[2] = frame_of(data, 100);
+
+	begin(takes, NUM, 0);
+	for (uint32_t i = 0; i < 4; i++)
+		driver_give(&d, slot(i), 1024, RING_DESC_WRITE);
+	is_int(give(f, 3, &res), 3, "joined: two segments and a frame are settled");
+	ok(res.delivered == 3 && res.joined == 1, "joined: all delivered, one in that before it");
+	is_int(driver_back(&d), 3, "joined: in two buffers, and one for the frame");
+	memcpy(&hdr, g.mem + slot(0), sizeof(hdr));
+	ok(!memcmp(&hdr, &join.hdr, sizeof(hdr)) && g.mem[slot(0) + 10] == 2,
+	   "joined: the header says what it is");
+	ok(!memcmp(g.mem + slot(0) + HDR, join.headers, 54) &&
+	   !memcmp(g.mem + slot(0) + HDR + 54, data + 54, 600) &&
+	   !memcmp(g.mem + slot(0) + HDR + 654, data + 1016 + 42, 358) &&
+	   !memcmp(g.mem + slot(1), data + 1016 + 42 + 358, 242),
+	   "joined: one set of headers, both payloads");
+	memcpy(&hdr, g.mem + slot(2), sizeof(hdr));
+	ok(!hdr.flags && !hdr.gso_type, "joined: the frame behind it is an ordinary one");
+
+	begin(takes, NUM, 0);
+	driver_give(&d, slot(0), 1024, RING_DESC_WRITE);
+	is_int(give(f, 3, &res), 1, "joined: with room for one segment one is settled");
+	ok(res.delivered == 1 && !res.joined && driver_back(&d) == 1 &&
+	   !memcmp(g.mem + slot(0) + HDR, data, 654) && !g.mem[slot(0)],
+	   "joined: as it was");
+	is_int(give(f + 1, 2, &res), 0, "joined: the rest waits");
+
+	begin(takes & ~F(VIRTIO_NET_F_MRG_RXBUF), NUM, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		driver_give(&d, slot(i), 1024, RING_DESC_WRITE);
+	is_int(give(f, 3, &res), 3, "joined: buffers that are too small get segments");
+	ok(res.delivered == 3 && !res.joined && !res.error, "joined: one each");
+
+	begin(BASIC | F(VIRTIO_NET_F_MRG_RXBUF), NUM, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		driver_give(&d, slot(i), 1024, RING_DESC_WRITE);
+	is_int(give(f, 3, &res), 3, "joined: so does a guest that did not agree");
+	ok(res.delivered == 3 && !res.joined && !g.mem[slot(0) + 1], "joined: as ordinary frames");
 }
 
 static void test_rx_room(void)
@@ -576,6 +640,7 @@ int main(void)
 {
 	rig_open();
 	with_layouts(test_rx);
+	with_layouts(test_rx_joined);
 	with_layouts(test_rx_room);
 	with_layouts(test_tx);
 	with_layouts(test_segments);

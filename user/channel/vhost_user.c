@@ -291,6 +291,15 @@ static int vhost_user_rx_burst(struct channel *ch, int pair, const struct frame 
 	}
 }
 
+#define GUEST_TSO	(BIT64(VIRTIO_NET_F_GUEST_TSO4) | BIT64(VIRTIO_NET_F_GUEST_TSO6))
+
+static bool vhost_user_takes_joined(struct channel *ch, int pair)
+{
+	struct vhost_user *vu = container_of(ch, struct vhost_user, ch);
+
+	return load_relaxed(&ring_of(vu, pair, false)->features) & GUEST_TSO;
+}
+
 static int vhost_user_tx_burst(struct channel *ch, int pair, struct frame_buf *buf, int n)
 {
 	struct vhost_user *vu = container_of(ch, struct vhost_user, ch);
@@ -353,6 +362,7 @@ const struct channel_ops channel_vhost_user = {
 	.usage = "vhost-user:PATH[,server|client]",
 	.open = vhost_user_open,
 	.rx_burst = vhost_user_rx_burst,
+	.takes_joined = vhost_user_takes_joined,
 	.tx_burst = vhost_user_tx_burst,
 	.fd = vhost_user_fd,
 	.pause = vhost_user_pause,

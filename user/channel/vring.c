@@ -365,14 +365,25 @@ static void rx_put_count(struct vring *r, struct rx_write *w)
 	}
 }
 
-static int rx_put_frame(struct vring *r, struct rx_write *w, const struct frame *f)
+/* @j: all of its frames as one; NULL: the first of them. */
+static int rx_put_frame(struct vring *r, struct rx_write *w, const struct frame *f,
+			const struct frame_join *j)
 {
-	static const struct virtio_net_hdr_mrg_rxbuf hdr;
+	struct virtio_net_hdr_mrg_rxbuf hdr = { 0 };
 	uint32_t hdr_len = ring_hdr_len(r);
 	int rc, i;
 
+	if (j)
+		hdr.hdr = j->hdr;
 	rc = rx_put(r, w, (const uint8_t *)&hdr, hdr_len);
-	for (i = 0; !rc && i < f->parts; i++)
+	if (j && !rc)
+		rc = rx_put(r, w, j->headers, j->headers_len);
+	for (i = 0; j && !rc && i < j->frames; i++) {
+		struct iovec payload = frame_payload(&f[i], j->headers_len);
+
+		rc = rx_put(r, w, payload.iov_base, (uint32_t)payload.iov_len);
+	}
+	for (i = 0; !j && !rc && i < f->parts; i++)
 		rc = rx_put(r, w, f->part[i].iov_base, (uint32_t)f->part[i].iov_len);
 	if (rc)
 		return rc;
@@ -380,6 +391,13 @@ static int rx_put_frame(struct vring *r, struct rx_write *w, const struct frame 
 		rx_put_count(r, w);
 	r->layout->put(r, w->c, w->written, false);
 	return 0;
+}
+
+/* A guest that leaves it to us gets segments joined, if it takes such ones. */
+static bool rx_joins(const struct vring *r, const struct frame_join *j)
+{
+	return j && HAS(r, j->hdr.gso_type == VIRTIO_NET_HDR_GSO_TCPV6 ? VIRTIO_NET_F_GUEST_TSO6
+								       : VIRTIO_NET_F_GUEST_TSO4);
 }
 
 static int rx_batch(void *arg)
@@ -390,11 +408,24 @@ static int rx_batch(void *arg)
 
 	c.write = true;
 	while (b->settled < b->n) {
+		const struct frame *f = &b->f[b->settled];
 		struct rx_write w = { .c = &c };
 		struct vring_at before = r->at;
-		int rc;
+		int rc, frames = 1;
 
-		rc = rx_put_frame(r, &w, &b->f[b->settled]);
+		if (rx_joins(r, f->join)) {
+			frames = f->join->frames;
+			rc = rx_put_frame(r, &w, f, f->join);
+			if (rc == 1 || rc == -EMSGSIZE) {
+				/* No room for all of it: as many of its frames as there is. */
+				r->at = before;
+				frames = 1;
+				w = (struct rx_write){ .c = &c };
+				rc = rx_put_frame(r, &w, f, NULL);
+			}
+		} else {
+			rc = rx_put_frame(r, &w, f, NULL);
+		}
 		if (rc && rc != -EPROTO)
 			r->at = before;	/* nothing of its chains was published */
 		/* A whole ring that does not hold the frame never will. */
@@ -407,8 +438,9 @@ static int rx_batch(void *arg)
 		if (rc)
 			b->res->error++;
 		else
-			b->res->delivered++;
-		b->settled++;
+			b->res->delivered += (uint32_t)frames;
+		b->res->joined += (uint32_t)frames - 1;
+		b->settled += frames;
 	}
 	ring_publish(r);
 	return 0;
