@@ -205,37 +205,82 @@ guest_up_macvlan()
 	on_use_cpu $iface
 }
 
-# Open vSwitch's userspace data path between $iface and a veth into the VM's
-# namespace, afxdp on both, by one PMD thread. If that fails: a reason to stdout, and 1.
-guest_up_ovs()
+ovs()
 {
-	local dir=$tmp/ovs schema=/usr/share/openvswitch/vswitch.ovsschema port
-	command -v ovs-vswitchd ovsdb-server >"$tmp/got.ovs" && [ -e $schema ] ||
-		{ echo "skip: no ovs-vswitchd (package openvswitch-switch)"; return 1; }
+	timeout 10 ovs-vsctl --db="unix:$tmp/ovs/db.sock" "$@" >"$tmp/ovs/ctl.log" 2>&1
+}
+
+# ovs_up DAEMON [KEY=VALUE]...: Open vSwitch with a bridge br0 of its userspace data path,
+# one PMD thread, and other_config. If that fails: a reason to stdout, and 1.
+ovs_up()
+{
+	local daemon=$1 dir=$tmp/ovs schema=/usr/share/openvswitch/vswitch.ovsschema config
+	shift
+	command -v "$daemon" >"$tmp/got.ovs" && command -v ovsdb-server >"$tmp/got.ovs" && [ -e $schema ] ||
+		{ echo "skip: no ${daemon##*/} (package openvswitch-switch$ovs_package)"; return 1; }
 	export OVS_RUNDIR=$dir OVS_LOGDIR=$dir OVS_DBDIR=$dir OVS_SYSCONFDIR=$dir
 	rm -rf "$dir"
 	mkdir "$dir"
+	ovsdb-tool create "$dir/conf.db" $schema
+	ovsdb-server "$dir/conf.db" --remote="punix:$dir/db.sock" >"$dir/db.log" 2>&1 </dev/null &
+	helper=$!
+	within 5 test -S "$dir/db.sock"
+	ovs --no-wait init
+	for config in "pmd-cpu-mask=$(printf '%x' $((1 << use_cpu)))" "$@"; do
+		ovs --no-wait set Open_vSwitch . "other_config:$config"
+	done
+	"$daemon" "unix:$dir/db.sock" >"$dir/log" 2>&1 </dev/null &
+	pid=$!
+	ovs add-br br0 -- set bridge br0 datapath_type=netdev
+}
+ovs_package=
+
+# ovs_has PORT...: the last of them is there; else a reason to stdout, and 1
+ovs_has()
+{
+	local port
+	for port; do
+		within 10 grep -q "added interface $port" "$tmp/ovs/log" || {
+			echo "skip: ovs-vswitchd has no port $port here: $(grep -E 'ERR|WARN' "$tmp/ovs/log" |
+				tail -n 1)"
+			return 1
+		}
+	done
+	urgent "pmd-c*"
+}
+
+# afxdp on $iface and on a veth into the VM's namespace
+guest_up_ovs()
+{
+	local port
 	ip link add "p$$" numrxqueues 2 numtxqueues 2 type veth peer name eth0 netns vm \
 		address $mac numrxqueues 2 numtxqueues 2
 	ip link set "p$$" up
 	ip -n vm link set eth0 up
 	ip netns exec vm ethtool -K eth0 gro on >/dev/null	# or it takes no frames of XDP
-	ovsdb-tool create "$dir/conf.db" $schema
-	ovsdb-server "$dir/conf.db" --remote="punix:$dir/db.sock" >"$dir/db.log" 2>&1 </dev/null &
-	helper=$!
-	within 5 test -S "$dir/db.sock"
-	ovs() { timeout 10 ovs-vsctl --db="unix:$dir/db.sock" "$@" >"$dir/ctl.log" 2>&1; }
-	ovs --no-wait init
-	ovs --no-wait set Open_vSwitch . other_config:pmd-cpu-mask="$(printf '%x' $((1 << use_cpu)))"
-	ovs-vswitchd "unix:$dir/db.sock" >"$dir/log" 2>&1 </dev/null &
-	pid=$!
-	ovs add-br br0 -- set bridge br0 datapath_type=netdev
+	ovs_up ovs-vswitchd || return 1
 	for port in $iface "p$$"; do
 		ovs add-port br0 "$port" -- set interface "$port" type=afxdp options:xdp-mode=native
 	done
-	within 5 grep -q "added interface p$$" "$dir/log" ||
-		{ echo "skip: ovs-vswitchd has no afxdp here: $(tail -n 1 "$dir/log")"; return 1; }
-	urgent "pmd-c*"
+	ovs_has "$iface" "p$$" || return 1
 	ip netns exec vm "$prog/frame-send" --iface eth0 --src $mac >/dev/null
 	ip netns exec wire "$prog/frame-send" --iface wire0 --src $wire_mac >/dev/null
+}
+
+# huge_pages MIB: are so many free? They are the machine's, so nobody is given them here.
+# If not: a reason to stdout, and 1.
+huge_pages()
+{
+	awk -v mib="$1" '
+	/^HugePages_Total:/ { total = $2 }
+	/^HugePages_Free:/ { free = $2 }
+	/^Hugepagesize:/ { kib = $2 }
+	END {
+		if (free * kib >= mib * 1024)
+			exit 0
+		want = total + int((mib * 1024 + kib - 1) / kib) - free
+		print "skip: " mib " MiB of huge pages must be free; echo " want \
+			" >/proc/sys/vm/nr_hugepages gives them to the machine, until told otherwise"
+		exit 1
+	}' /proc/meminfo
 }
