@@ -70,5 +70,5 @@ int bench_vmq(struct xdp_md *ctx)
 {
 	if (!next_destination(ctx))
 		return XDP_ABORTED;
-	return receive(ctx, (struct nic_tag){}, true);
+	return receive(ctx, (struct nic_tag){}, false);
 }
