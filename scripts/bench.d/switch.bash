@@ -35,6 +35,21 @@ tap_out()
 	rate rx_packets wire wire0
 }
 
+# TCP connections in turn, segments in order, as from a wire: what a guest's stack gets of
+# them, joined or not, in Mbit/s of its device's counter. Apart: vmq without joining.
+tcp_in()
+{
+	"guest_up_$1" || return 0
+	[ "$2" = on ] || "$ctl" queue set vm --gro off >"$tmp/ctl" 2>&1 || die "queue set: $(cat "$tmp/ctl")"
+	gen=(--iface wire0 --dst "$mac" --size 1514 --tcp "$flows")
+	gen_ns=wire
+	rate rx_megabits vm eth0
+}
+
+tcp_in_vmq() { tcp_in vmq on; }
+tcp_in_apart() { tcp_in vmq off; }
+tcp_in_bridge() { tcp_in bridge on; }
+
 tap_in_vmq() { tap_in vmq; }
 tap_in_bridge() { tap_in bridge; }
 tap_in_macvlan() { tap_in macvlan; }
@@ -205,6 +220,9 @@ bench_switch()
 {
 	local sizes=(64 512 1500)
 	[ -z "$quick" ] || sizes=(64)
+	for flows in 1 8; do
+		compare switch "tap in, TCP, $flows in turn" Mbit/s tcp_in - vmq apart bridge
+	done
 	for size in "${sizes[@]}"; do
 		compare switch "tap in, $size bytes" frames/s tap_in - vmq bridge macvlan ovs
 		compare switch "tap out, $size bytes" frames/s tap_out - vmq bridge macvlan ovs

@@ -164,6 +164,12 @@ rx_packets()
 	ip -n "$1" -s -j link show "$2" | jq '.[0].stats64.rx.packets'
 }
 
+# rx_megabits NETNS IFACE
+rx_megabits()
+{
+	ip -n "$1" -s -j link show "$2" | jq '.[0].stats64.rx.bytes * 8 / 1000000 | floor'
+}
+
 guest_up_vmq()
 {
 	load_up "$@"
