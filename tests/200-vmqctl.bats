@@ -32,7 +32,8 @@ fake()
 {
 	"$PROG/fake-service" "$RUN/$1.sock" "$ANSWERS" 3>&- &
 	PIDS+=($!)
-	wait_until 5 test -S "$RUN/$1.sock"
+	# Not for the socket: it is there before it is listened to.
+	wait_until 5 ctl -i "$1" show >/dev/null
 }
 
 ctl()
