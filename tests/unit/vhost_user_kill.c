@@ -189,9 +189,9 @@ static bool life(struct way *rx, struct way *tx, uint64_t ns)
 		serve();
 	up = pid > 0 && guest_comes_again();
 	while (up && now_ns() < MIN(until, end)) {
-		bool any = guest_turn(rx, false) | guest_turn(tx, true);
+		bool received = guest_turn(rx, false), sent = guest_turn(tx, true);
 
-		if (any && until == UINT64_MAX)
+		if ((received || sent) && until == UINT64_MAX)
 			until = now_ns() + ns;
 	}
 	kill(pid, SIGKILL);
