@@ -56,23 +56,42 @@ static void test_delivery(void)
 	queue_close(&a);
 }
 
-/* One frame with an OOB record and a tag or none; what the guest sees. */
-static bool see(struct queue *q, int mode, int vlan, const char *want_head, uint32_t want_len)
+/* Did the guest's last frame look like that behind its addresses? */
+static bool saw(const struct queue *q, const char *want_head, uint32_t want_len)
 {
-	uint64_t got = load_acquire(&q->guest.got);
 	char head[16] = "";
-	uint8_t f[RIG_FRAME];
 
-	if (!rig_send_frame(f, rig_build(f, q->slot, 0, mode, vlan)))
-		return false;
-	if (!rig_wait(load_acquire(&q->guest.got) == got + 1))
-		return false;
 	for (int i = 0; i < 4; i++)
 		snprintf(head + 2 * i, 3, "%02x", q->guest.last[12 + i]);
 	if (!strncmp(head, want_head, strlen(want_head)) && q->guest.last_len == want_len)
 		return true;
 	diag("got %s, %u bytes; expected %s, %u", head, q->guest.last_len, want_head, want_len);
 	return false;
+}
+
+/* One frame with an OOB record and a tag or none; what the guest sees. */
+static bool see(struct queue *q, int mode, int vlan, const char *want_head, uint32_t want_len)
+{
+	uint64_t got = load_acquire(&q->guest.got);
+	uint8_t f[RIG_FRAME];
+
+	return rig_send_frame(f, rig_build(f, q->slot, 0, mode, vlan)) &&
+	       rig_wait(load_acquire(&q->guest.got) == got + 1) && saw(q, want_head, want_len);
+}
+
+/* The same without a tag, and the guest has room only when its frame has been looked at. */
+static bool see_late(struct queue *q, int mode, const char *want_head, uint32_t want_len)
+{
+	uint64_t got = load_acquire(&q->guest.got), looks = load_acquire(&q->guest.bursts);
+	uint8_t f[RIG_FRAME];
+
+	store_release(&q->guest.room, 0);
+	if (!rig_send_frame(f, rig_build(f, q->slot, 0, mode, -1)) ||
+	    !rig_wait(load_acquire(&q->guest.bursts) > looks))
+		return false;
+	store_release(&q->guest.room, UINT32_MAX);
+	guest_kick(&q->guest, 0);
+	return rig_wait(load_acquire(&q->guest.got) == got + 1) && saw(q, want_head, want_len);
 }
 
 static void test_oob(void)
@@ -91,6 +110,7 @@ static void test_oob(void)
 	   "M-6 a tag that the NIC took out is put back in");
 	ok(see(&q, OOB_STRIPPED_AD, -1, "88a86064", 68), "M-6 an 802.1ad one as such");
 	ok(see(&q, OOB_FOREIGN, 0x64, "81000064", 64), "P-7 another slot's OOB is not believed");
+	ok(see_late(&q, OOB_STRIPPED, "81006064", 68), "M-6 also where the guest has no room at first");
 	port_set_policy(q.port, 100, true);
 	ok(see(&q, OOB_STRIPPED, -1, "88b5", 64), "an access port does not see it");
 	/* Let every buffer have held an OOB record; none may be read again. */
@@ -102,6 +122,19 @@ static void test_oob(void)
 	for (int i = 0; i < 2 * BUFFERS && sent && !stale; i++)
 		stale = !see(&q, OOB_NONE, 0x64, "81000064", 64);
 	ok(sent && !stale, "M-6 a frame without OOB never gets that of the buffer's last frame");
+
+	/* The same where frames were not delivered. */
+	for (int i = 0; i < 4 && sent; i++) {
+		store_release(&q.guest.room, 0);
+		sent = rig_send_tagged(2, 0, RING, OOB_STRIP, 0x64);
+		queue_close(&q);
+		queue_up(&q, 2, RING);
+		port_set_policy(q.port, 100, true);
+		rig_pin(0);
+		for (int k = 0; k < BUFFERS && sent && !stale; k++)
+			stale = !see(&q, OOB_NONE, 0x64, "81000064", 64);
+	}
+	ok(sent && !stale, "nor that of a frame that was discarded");
 	queue_close(&q);
 }
 

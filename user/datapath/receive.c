@@ -58,21 +58,19 @@ static uint32_t receive_strip(const struct pair *p, const uint8_t *data, uint32_
 /*
  * Describe one frame by its OOB record. It lies right in front of it, but the
  * descriptor does not say whether there is one, and a frame redirected without
- * leaves the bytes of the buffer's last user: so the version is wiped when it
- * has been read, and the slot must be this ring's.
+ * leaves the bytes of the buffer's last user: so the record is wiped when its frame
+ * leaves the ring, and the slot must be this ring's.
  */
 static void receive_describe_oob(const struct ring *r, struct frame *f, uint8_t *data,
 				 uint32_t len, uint8_t tag[VLAN_HLEN])
 {
-	struct vmq_oob *oob = (struct vmq_oob *)data - 1;
+	const struct vmq_oob *oob = (const struct vmq_oob *)data - 1;
 	uint32_t strip = 0;
 
 	if (oob->version != VMQ_OOB_VERSION || oob->pair_slot != r->slot) {
-		oob->version = 0;
 		frame_build(f, data, len, 0, NULL);
 		return;
 	}
-	oob->version = 0;
 	if (oob->strip == VLAN_HLEN && len >= ETH_HLEN + VLAN_HLEN)
 		strip = VLAN_HLEN;
 
@@ -99,6 +97,14 @@ static void receive_describe(const struct ring *r, struct frame *f, uint8_t *dat
 		receive_describe_oob(r, f, data, len, tag);
 	else
 		frame_build(f, data, len, receive_strip(r->pair, data, len), NULL);
+}
+
+/* The frames are through: give their buffers back. Their entries are not released yet. */
+static void receive_give_back(const struct ring *r, const uint64_t *addr, uint32_t n)
+{
+	for (uint32_t i = 0; i < n && r->pair->oob; i++)
+		((struct vmq_oob *)rxq_data(r->rxq, addr[i]) - 1)->version = 0;
+	rxq_refill(r->rxq, addr, n);
 }
 
 /* Give a batch to the guest. Return: frames settled, from the front. */
@@ -187,7 +193,7 @@ int receive_poll(struct source *s)
 	if (f != b.frame)
 		receive_reorder(r, at, &b, n, (uint32_t)settled);
 	if (settled > 0) {
-		rxq_refill(r->rxq, b.addr, (uint32_t)settled);
+		receive_give_back(r, b.addr, (uint32_t)settled);
 		xsk_ring_cons__release(&r->rx, (uint32_t)settled);
 	} else {
 		rxq_look_after(r->rxq);
@@ -289,7 +295,7 @@ static uint32_t receive_drop(struct pair *p, uint32_t from, uint64_t *reason)
 		while ((n = xsk_ring_cons__peek(&r->rx, RECEIVE_BATCH, &at))) {
 			for (k = 0; k < n; k++)
 				addr[k] = xsk_ring_cons__rx_desc(&r->rx, at + k)->addr;
-			rxq_refill(r->rxq, addr, n);
+			receive_give_back(r, addr, n);
 			/* counted before it leaves the ring: see port_get_stats() */
 			counter_add(reason, n);
 			xsk_ring_cons__release(&r->rx, n);
