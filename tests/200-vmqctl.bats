@@ -208,7 +208,7 @@ canned()
 	run -2 ctl filter apply "$RUN/changes"
 	[[ $output == *"changes:6: a line is 'add QUEUE MAC VLAN'"* ]]
 	run -2 ctl filter apply - <<<"frob"
-	[[ $output == *"stdin:1: 'frob' is no change"* ]]
+	[[ $output == *"standard input:1: 'frob' is no change"* ]]
 	run -3 ctl filter apply "$RUN/none"
 	[[ $output == *"cannot open"* ]]
 	yes "add web1 52:54:00:00:00:01 100" | head -300000 >"$RUN/changes"

@@ -95,6 +95,8 @@ settings()
 		[ "$status" -ne 0 ]
 		[ "${#lines[@]}" -eq 1 ]
 	done
+	run -3 two queue import "$BATS_TEST_TMPDIR/none"
+	[[ $output == *"cannot open"* ]]
 	run -2 two queue import <<<"no JSON"
 	[ "$(two queue list -j; two filter list -j)" = "$before" ]
 }

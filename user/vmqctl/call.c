@@ -195,6 +195,26 @@ int put_on_off(struct ctl *c, json_t *params, const char *key, const char *word)
 	return 0;
 }
 
+FILE *ctl_input(struct ctl *c, const char *word, const char **name)
+{
+	FILE *f;
+
+	*name = "standard input";
+	if (!strcmp(word, "-"))
+		return stdin;
+	*name = word;
+	f = fopen(word, "re");
+	if (!f)
+		vmq_err_sys(&c->err, -errno, "cannot open %s", word);
+	return f;
+}
+
+void ctl_input_close(FILE *f)
+{
+	if (f != stdin)
+		fclose(f);
+}
+
 void ctl_complain(struct ctl *c)
 {
 	char line[sizeof(c->err.text)];

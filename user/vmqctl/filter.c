@@ -282,18 +282,18 @@ static int read_changes(struct ctl *c, FILE *f, const char *name, json_t *list)
 
 static int filter_apply(struct ctl *c, int n, char **word)
 {
-	bool from_stdin = !strcmp(word[0], "-");
-	FILE *f = from_stdin ? stdin : fopen(word[0], "re");
+	const char *name;
 	json_t *list;
+	FILE *f;
 	int rc;
 
 	(void)n;
+	f = ctl_input(c, word[0], &name);
 	if (!f)
-		return vmq_err_sys(&c->err, -errno, "cannot open %s", word[0]);
+		return c->err.code;
 	list = json_array();
-	rc = read_changes(c, f, from_stdin ? "stdin" : word[0], list);
-	if (!from_stdin)
-		fclose(f);
+	rc = read_changes(c, f, name, list);
+	ctl_input_close(f);
 	if (rc) {
 		json_decref(list);
 		return rc;

@@ -265,14 +265,19 @@ static int queue_export(struct ctl *c, int n, char **word)
 
 static int queue_import(struct ctl *c, int n, char **word)
 {
-	bool from_stdin = !n || !strcmp(word[0], "-");
 	json_t *doc, *queue, *params, *result;
 	json_error_t why;
+	const char *name;
+	FILE *f;
 
-	doc = from_stdin ? json_loadf(stdin, 0, &why) : json_load_file(word[0], 0, &why);
+	f = ctl_input(c, n ? word[0] : "-", &name);
+	if (!f)
+		return c->err.code;
+	doc = json_loadf(f, 0, &why);
+	ctl_input_close(f);
 	if (!doc)
-		return vmq_err(&c->err, -EINVAL, "no queue can be read from %s: %s",
-			       from_stdin ? "standard input" : word[0], why.text);
+		return vmq_err(&c->err, -EINVAL, "no queue can be read from %s: %s", name,
+			       why.text);
 	queue = json_object_get(doc, "queue");
 	if (json_integer_value(json_object_get(doc, "version")) != 1 || !queue) {
 		json_decref(doc);

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "common/err.h"
 #include "common/opts.h"
@@ -104,6 +105,13 @@ int put_list(struct ctl *c, json_t *params, const char *key, const char *word); 
 int put_number(struct ctl *c, json_t *params, const char *key, const char *word);
 int put_cpus(struct ctl *c, json_t *params, const char *key, const char *word);
 int put_on_off(struct ctl *c, json_t *params, const char *key, const char *word);
+
+/*
+ * The file of a word, for ctl_input_close(); "-" is standard input. @name: what to call
+ * it in a sentence. NULL with c->err set.
+ */
+FILE *ctl_input(struct ctl *c, const char *word, const char **name);
+void ctl_input_close(FILE *f);
 
 /* One error that is not the last: print it now, so that the next may follow. */
 void ctl_complain(struct ctl *c);
