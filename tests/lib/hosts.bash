@@ -10,11 +10,12 @@
 MAC=52:54:00:00:00:01
 PEER=192.0.2.254
 
-# make_bridge: namespace `wire` with the bridge that joins hosts, and the peer's address
+# make_bridge: namespace `wire` with the bridge that joins hosts, and the peer's address.
+# A bridge that snoops joins a group of its own and says so when it likes (IGMP), to guests too.
 make_bridge()
 {
 	[ -e /run/netns/wire ] || ip netns add wire
-	ip -n wire link add br0 address 02:00:00:00:00:01 type bridge
+	ip -n wire link add br0 address 02:00:00:00:00:01 type bridge mcast_snooping 0
 	ip -n wire addr add $PEER/24 dev br0
 	quiet br0 wire
 }
