@@ -11,8 +11,9 @@
 # DPDK build, likewise (ovs), with the same guest. The latter is measured while 512 MiB of
 # huge pages are free. In virtio-user the guest of both is DPDK's net_virtio_user in
 # another testpmd. It spins, so it cannot share a CPU with a generator that does: frames
-# come to it at 400,000/s at most, from a sender that sleeps in between and comes first; it
-# has no real-time priority, so these figures count on a machine without other work only.
+# come to it at 400,000/s at most, from a sender that sleeps in between. The guest has no
+# real-time priority, nor has anybody beside it when frames come to it, so these figures
+# count on a machine without other work only.
 
 size=64
 
@@ -186,7 +187,7 @@ offers()
 
 virtio_in()
 {
-	local load=offers
+	local load=offers rt=()
 	"vhost_up_$1" || return 0
 	virtio_up rxonly
 	within 10 virtio_reached || { echo "skip: no frame reaches the guest in 10 s"; return; }
