@@ -40,10 +40,8 @@
 #include "channel/doorbell.h"
 #include "channel/mem_guard.h"
 #include "channel/vring_layout.h"
-#include "common/csum.h"
 #include "common/util.h"
 
-#define JOINED_MAX	(65535 + 14 + 2 * 4)	/* an IP packet and two tags */
 #define TSO		(UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4 | \
 			 UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6)
 
@@ -74,9 +72,9 @@ void vring_reset(struct vring *r)
 	r->num = 0;
 	r->base = 0;
 	r->have_addr = r->log_used = r->enabled = false;
-	r->started = r->broken = r->cutting = false;
-	free(r->joined);
-	r->joined = NULL;
+	r->started = r->broken = false;
+	free(r->cut.joined);
+	r->cut = (struct cut){ 0 };
 	free(r->packed.done);
 	r->packed.done = NULL;
 	store_relaxed(&r->ready, false);
@@ -135,9 +133,9 @@ int vring_start(struct vring *r, struct vmq_err *err)
 		if (!r->packed.done)
 			return vmq_err_sys(err, -ENOMEM, "no memory for a ring of %u", r->num);
 	}
-	if (r->features & TSO && !r->joined) {
-		r->joined = malloc(JOINED_MAX);
-		if (!r->joined)
+	if (r->features & TSO && !r->cut.joined) {
+		r->cut.joined = malloc(CUT_MAX);
+		if (!r->cut.joined)
 			return vmq_err_sys(err, -ENOMEM, "no memory to cut its frames in");
 	}
 	r->at = (struct vring_at){ 0 };
@@ -494,17 +492,7 @@ static int64_t tx_copy(struct vring *r, struct chain *c, uint8_t *to, uint32_t w
 	return done;
 }
 
-/* The header, private by now: does the frame stand? Completes it. */
-static enum channel_fault tx_accept(const struct vring *r, const struct virtio_net_hdr *hdr,
-				    struct frame_buf *buf)
-{
-	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || !HAS(r, VIRTIO_NET_F_CSUM))
-		return CHANNEL_FINE;
-	return csum_complete(buf->data, buf->len, le16toh(hdr->csum_start),
-			     le16toh(hdr->csum_offset)) ? CHANNEL_BAD_CSUM : CHANNEL_FINE;
-}
-
-/* A joined frame into private memory. Return: 0, and r->cutting; a fault; -EPROTO. */
+/* A joined frame into private memory. Return: 0, and it is in r->cut; a fault; -EPROTO. */
 static int tx_take_joined(struct vring *r, struct chain *c, const struct virtio_net_hdr *hdr)
 {
 	uint8_t type = hdr->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
@@ -514,38 +502,22 @@ static int tx_take_joined(struct vring *r, struct chain *c, const struct virtio_
 	if (!(type == VIRTIO_NET_HDR_GSO_TCPV4 && HAS(r, VIRTIO_NET_F_HOST_TSO4)) &&
 	    !(type == VIRTIO_NET_HDR_GSO_TCPV6 && HAS(r, VIRTIO_NET_F_HOST_TSO6)))
 		return CHANNEL_BAD_HEADER;
-	n = tx_copy(r, c, r->joined, JOINED_MAX);
+	n = tx_copy(r, c, r->cut.joined, CUT_MAX);
 	if (n < 0)
 		return (int)n;
-	more = n == JOINED_MAX ? tx_copy(r, c, &beyond, 1) : 0;
+	more = n == CUT_MAX ? tx_copy(r, c, &beyond, 1) : 0;
 	if (more)
 		return more < 0 ? (int)more : CHANNEL_TOO_LONG;
-	if (gso_begin(&r->gso, r->joined, (uint32_t)n, type, le16toh(hdr->gso_size)))
-		return CHANNEL_BAD_GSO;
-	r->cutting = true;
-	return 0;
+	return (int)cut_begin(&r->cut, hdr, (uint32_t)n);
 }
 
-/* As many segments as there is room for. */
 static void tx_cut(struct tx_batch *b)
 {
-	struct vring *r = b->r;
-
-	while (r->cutting && b->taken < b->n) {
-		struct frame_buf *buf = &b->buf[b->taken];
-		int n = gso_next(&r->gso, buf->data, buf->room);
-
-		r->cutting = n > 0;
-		if (!n)
-			break;
-		buf->len = n < 0 ? 0 : (uint32_t)n;
-		buf->fault = n < 0 ? CHANNEL_TOO_LONG : CHANNEL_FINE;
-		b->taken++;
-	}
+	b->taken += cut_more(&b->r->cut, b->buf + b->taken, b->n - b->taken);
 }
 
 /*
- * A frame into @buf, or r->cutting. Return: what is wrong with it (enum
+ * A frame into @buf, or one to cut into r->cut. Return: what is wrong with it (enum
  * channel_fault), or -EPROTO.
  */
 static int tx_take(struct vring *r, struct chain *c, struct frame_buf *buf)
@@ -572,7 +544,7 @@ static int tx_take(struct vring *r, struct chain *c, struct frame_buf *buf)
 		if (n)
 			return n < 0 ? (int)n : CHANNEL_TOO_LONG;
 	}
-	return tx_accept(r, &hdr.hdr, buf);
+	return HAS(r, VIRTIO_NET_F_CSUM) ? cut_complete(&hdr.hdr, buf) : CHANNEL_FINE;
 }
 
 static int tx_batch(void *arg)
@@ -595,7 +567,7 @@ static int tx_batch(void *arg)
 		if (rc < 0)
 			return rc;
 		r->layout->put(r, &c, 0, false);
-		if (r->cutting)
+		if (r->cut.under_way)
 			tx_cut(b);
 		else
 			b->buf[b->taken++].fault = (enum channel_fault)rc;

@@ -20,9 +20,9 @@
 #include <stdint.h>
 
 #include "channel/channel.h"
+#include "channel/cut.h"
 #include "channel/dirty_log.h"
 #include "channel/guest_mem.h"
-#include "common/gso.h"
 
 /*
  * The split layout in guest memory (virtio 1.2, 2.7), little-endian.
@@ -137,9 +137,7 @@ struct vring {
 	bool	 started;
 	bool	 broken;
 	bool	 held;		/* the VM is paused */
-	bool	 cutting;	/* segments of @joined are left: `gso` */
-	struct gso gso;
-	uint8_t	 *joined;	/* private copy of a frame to cut; NULL: not agreed on */
+	struct cut cut;		/* its `joined` is NULL: not agreed on */
 	bool	 ready;		/* started, enabled, whole; also read without the lock */
 	char	 reason[VRING_REASON];
 };
