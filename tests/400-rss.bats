@@ -12,7 +12,6 @@ load lib/vmq
 
 M1=52:54:00:00:00:01
 M2=52:54:00:00:00:02
-PARITY=00000000000000000000000000020000000000000000000000000000000000000000000000000000
 VECTOR=6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa
 # Rounds of the changes under load, and frames per second meanwhile; scripts/soak has
 # 10,000 changes of each kind.

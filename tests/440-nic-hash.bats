@@ -11,8 +11,6 @@
 load lib/vmq
 
 M1=52:54:00:00:00:01
-# A flow's hash ends with the last bit of its source port (400-rss.bats).
-PARITY=00000000000000000000000000020000000000000000000000000000000000000000000000000000
 
 setup()
 {

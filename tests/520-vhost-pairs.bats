@@ -9,8 +9,6 @@
 load lib/vmq
 
 M1=52:54:00:00:00:01
-# A flow's hash ends with the last bit of its source port; see 400-rss.bats.
-PARITY=00000000000000000000000000020000000000000000000000000000000000000000000000000000
 
 setup()
 {

@@ -23,6 +23,9 @@ VMQ_BUILD=${VMQ_BUILD:-$ROOT/build}
 PROG=$VMQ_BUILD/prog
 IFACE=vmq0
 WIRE_MAC=02:00:00:00:00:fe
+# An RSS key with which a flow's hash ends with the last bit of its source port.
+# shellcheck disable=SC2034 # the files that load this use it
+PARITY=00000000000000000000000000020000000000000000000000000000000000000000000000000000
 # A sanitized program starts and does all else more slowly.
 case $VMQ_BUILD in
 *asan*) SLOW=3 ;;

@@ -184,6 +184,36 @@ static inline void front_ring(struct front *f, uint32_t i, uint32_t base)
 /* What QEMU says of a packed ring that nobody has served: slot 0 and lap 1, twice. */
 #define FRONT_FRESH_PACKED	0x80008000u
 
+/* New eventfds for ring @i. */
+static inline void front_eventfds(struct front *f, uint32_t i)
+{
+	f->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	f->call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	f->err[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+/*
+ * Connected again, and the guest has lived on with the rings in @keep: what is said of
+ * them, each to begin at its @base. Return: all of it was taken.
+ */
+static inline bool front_go_on(struct front *f, struct guest *g, int pairs,
+			       const struct driver *keep, const uint32_t *base,
+			       uint64_t features, uint64_t protocol)
+{
+	uint32_t i;
+
+	front_set(f, VHOST_USER_SET_PROTOCOL_FEATURES, protocol);
+	front_set(f, VHOST_USER_SET_FEATURES, features);
+	front_mem(f, g);
+	for (i = 0; i < 2 * (uint32_t)pairs; i++) {
+		f->ring[i] = keep[i];
+		front_eventfds(f, i);
+		front_ring(f, i, base[i]);
+		front_state(f, VHOST_USER_SET_VRING_ENABLE, i, 1);
+	}
+	return front_sync(f);
+}
+
 /* Features, memory and fresh rings. Return: all of it was taken. */
 static inline bool front_begin(struct front *f, struct guest *g, int pairs, uint64_t features,
 			       uint64_t protocol)
@@ -197,9 +227,7 @@ static inline bool front_begin(struct front *f, struct guest *g, int pairs, uint
 	front_set(f, VHOST_USER_SET_FEATURES, features);
 	front_mem(f, g);
 	for (i = 0; i < 2 * (uint32_t)pairs; i++) {
-		f->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		f->call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		f->err[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		front_eventfds(f, i);
 		if (features & BIT64(VIRTIO_F_RING_PACKED)) {
 			driver_open_packed(&f->ring[i], g, FRONT_NUM, FRONT_RING(i), 0);
 			front_ring(f, i, FRONT_FRESH_PACKED);

@@ -14,6 +14,7 @@
 #include "common/util.h"
 #include "datapath/frame.h"
 #include "datapath/gro.h"
+#include "slow_sum.h"
 #include "unit.h"
 
 #define MSS	100u
@@ -63,16 +64,6 @@ static void set32(uint8_t *p, uint32_t v)
 {
 	set16(p, v >> 16);
 	set16(p + 2, v);
-}
-
-static uint32_t slow_sum(uint32_t sum, const uint8_t *p, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		sum += i % 2 ? p[i] : p[i] * 256u;
-		if (sum > 0xffff)
-			sum -= 0xffff;
-	}
-	return sum;
 }
 
 /* Both checksums of a frame, afresh. */

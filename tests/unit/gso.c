@@ -9,6 +9,7 @@
  */
 #include "common/csum.h"
 #include "common/gso.h"
+#include "slow_sum.h"
 #include "unit.h"
 
 #define PAYLOAD	5000u
@@ -39,17 +40,6 @@ static void set16(uint8_t *p, uint32_t v)
 static uint32_t word(const uint8_t *p)
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* Slow and plain: the sum of bytes by their place; 0xffff when all is right. */
-static uint32_t slow_sum(uint32_t sum, const uint8_t *p, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		sum += i % 2 ? p[i] : p[i] * 256u;
-		if (sum > 0xffff)
-			sum -= 0xffff;
-	}
-	return sum;
 }
 
 static uint32_t l4_sum(const uint8_t *frame, uint32_t l3, uint32_t l4, uint32_t len, int how)

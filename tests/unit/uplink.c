@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
+#include "slow_sum.h"
 #include "rig.h"
 
 enum { A, B, C, D, PORTS };	/* 100, 200, untagged, any */
@@ -175,16 +176,6 @@ static void run(const struct test *t)
 
 /* ---- what a veth leaves undone -------------------------------------------- */
 
-static uint32_t sum(uint32_t s, const uint8_t *p, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		s += i % 2 ? p[i] : p[i] * 256u;
-		if (s > 0xffff)
-			s -= 0xffff;
-	}
-	return s;
-}
-
 /* A TCP/IPv4 frame of @payload bytes, its checksum left to the device. */
 static uint32_t tcp_frame(uint8_t *p, int dst, struct tags t, uint32_t payload,
 			  struct virtio_net_hdr *vh)
@@ -201,7 +192,7 @@ static uint32_t tcp_frame(uint8_t *p, int dst, struct tags t, uint32_t payload,
 	memcpy(p + l3, "\x45\0\0\0\0\1\x40\0\x40\x06\0\0\x0a\0\0\1\x0a\0\0\2", 20);
 	p[l3 + 2] = (uint8_t)((len - l3) >> 8);
 	p[l3 + 3] = (uint8_t)(len - l3);
-	s = 0xffff - sum(0, p + l3, 20);
+	s = 0xffff - slow_sum(0, p + l3, 20);
 	p[l3 + 10] = (uint8_t)(s >> 8);
 	p[l3 + 11] = (uint8_t)s;
 	p[l4 + 12] = 0x50;
@@ -210,7 +201,7 @@ static uint32_t tcp_frame(uint8_t *p, int dst, struct tags t, uint32_t payload,
 		p[l4 + 20 + i] = (uint8_t)(i + i / 255);
 	pseudo[2] = (uint8_t)((len - l4) >> 8);
 	pseudo[3] = (uint8_t)(len - l4);
-	s = sum(sum(0, pseudo, 4), p + l3 + 12, 8);
+	s = slow_sum(slow_sum(0, pseudo, 4), p + l3 + 12, 8);
 	p[l4 + 16] = (uint8_t)(s >> 8);
 	p[l4 + 17] = (uint8_t)s;
 	*vh = (struct virtio_net_hdr){
@@ -228,8 +219,9 @@ static bool sums_right(const struct bytes *f, uint32_t l3)
 
 	pseudo[2] = (uint8_t)((f->len - l4) >> 8);
 	pseudo[3] = (uint8_t)(f->len - l4);
-	return sum(0, f->data + l3, 20) == 0xffff &&
-	       sum(sum(sum(0, pseudo, 4), f->data + l3 + 12, 8), f->data + l4, f->len - l4) ==
+	return slow_sum(0, f->data + l3, 20) == 0xffff &&
+	       slow_sum(slow_sum(slow_sum(0, pseudo, 4), f->data + l3 + 12, 8), f->data + l4,
+			f->len - l4) ==
 	       0xffff;
 }
 

@@ -438,6 +438,7 @@ static void test_reconnect(void)
 {
 	struct driver keep[4];
 	struct front second;
+	uint32_t base[4];
 	int i, bad = 0;
 
 	ok(vm_connect(&vm, FEATURES) && works(&vm, 0), "reconnect: a front end is there");
@@ -451,18 +452,9 @@ static void test_reconnect(void)
 	front_end(&vm.f, 2);
 	ok(wait_count(&vm, &vm.down, 2), "reconnect: down when the front end goes");
 	ok(front_connect(&vm.f, vm.path), "reconnect: it comes back");
-	front_set(&vm.f, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL);
-	front_set(&vm.f, VHOST_USER_SET_FEATURES, FEATURES);
-	front_mem(&vm.f, &vm.g);
-	for (i = 0; i < 4; i++) {
-		vm.f.ring[i] = keep[i];
-		vm.f.kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		vm.f.call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		vm.f.err[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		front_ring(&vm.f, (uint32_t)i, keep[i].used->idx);
-		front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, (uint32_t)i, 1);
-	}
-	front_sync(&vm.f);
+	for (i = 0; i < 4; i++)
+		base[i] = keep[i].used->idx;
+	front_go_on(&vm.f, &vm.g, 2, keep, base, FEATURES, PROTOCOL);
 	{
 		struct frame_buf buf;
 		uint8_t wire[2048];

@@ -17,22 +17,10 @@ static uint32_t place(const struct driver *d)
 /* A front end comes again, and its guest has lived on with the rings in @keep. */
 static bool comes_again(const struct driver *keep, uint32_t base)
 {
-	int i;
+	const uint32_t bases[4] = { base, base, base, base };
 
-	if (!front_connect(&vm.f, vm.path))
-		return false;
-	front_set(&vm.f, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL);
-	front_set(&vm.f, VHOST_USER_SET_FEATURES, PACKED);
-	front_mem(&vm.f, &vm.g);
-	for (i = 0; i < 4; i++) {
-		vm.f.ring[i] = keep[i];
-		vm.f.kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		vm.f.call[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		vm.f.err[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		front_ring(&vm.f, (uint32_t)i, base);
-		front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, (uint32_t)i, 1);
-	}
-	return front_sync(&vm.f);
+	return front_connect(&vm.f, vm.path) &&
+	       front_go_on(&vm.f, &vm.g, 2, keep, bases, PACKED, PROTOCOL);
 }
 
 static void test_stop(void)
