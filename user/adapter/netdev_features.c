@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * netdev_vlan.c - who takes the VLAN tag out of a frame, and who joins frames
+ * netdev_features.c - what the NIC does to a frame before an XDP program sees it
+ *
+ * Three things matter here: whether it takes the VLAN tag out, joins frames, or drops
+ * those of VLANs it was not told of. Whether it hashes frames is asked here, too.
  *
  * A NIC that extracts the tag hands it over beside the frame, where an XDP
  * program sees it only through a kfunc. A tagged frame would look untagged and
