@@ -640,6 +640,32 @@ static void test_channel(void)
 	queue_close(&q);
 }
 
+/* The second pair shares the guest's only queue, which takes an eventfd. */
+static void test_no_descriptors(void)
+{
+	struct port_config cfg = {
+		.id = 1, .name = "test", .rule = VMQ_RULE_ANY, .pairs = 2, .channel_pairs = 1,
+		.cpu = { rig.cpu[0], rig.cpu[0] },
+	};
+	struct rlimit before, none;
+	struct port *port = NULL;
+	struct guest guest;
+	int rc, spare;
+
+	guest_init(&guest);
+	cfg.channel = &guest.ch;
+	getrlimit(RLIMIT_NOFILE, &before);
+	spare = dup(STDIN_FILENO);	/* the lowest number that is free */
+	close(spare);
+	none = (struct rlimit){ (rlim_t)spare, before.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &none);
+	err = (struct vmq_err)VMQ_ERR_INIT;
+	rc = port_open(&port, rig.dp, &cfg, &err);
+	setrlimit(RLIMIT_NOFILE, &before);
+	ok(rc == -EMFILE && strstr(err.text, "queue test"),
+	   "without a descriptor a port is refused with a sentence (%s)", err.text);
+}
+
 /* Through the switch: what ports of each rule see. */
 static bool switched(struct queue *q, int tci, uint16_t vlan, const char *want)
 {
@@ -708,6 +734,7 @@ int main(void)
 	test_move();
 	test_overload();
 	test_channel();
+	test_no_descriptors();
 	test_switch_in();
 	test_reopen();
 	test_grow();

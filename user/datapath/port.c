@@ -151,6 +151,12 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 	return rc;
 }
 
+static int no_worker(const struct port *p, uint16_t cpu, struct vmq_err *err)
+{
+	return vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs that vmq-load was "
+		       "given (--cpus)", p->name, cpu);
+}
+
 static void port_free(struct port *p)
 {
 	int i;
@@ -204,13 +210,15 @@ int port_open(struct port **out, struct datapath *dp, const struct port_config *
 	for (i = 0; i < pairs; i++) {
 		struct worker *w = datapath_worker(dp, cfg->cpu[i]);
 
-		call.rc = w ? pair_open(p, w, cfg->trust)
-			    : vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs that "
-				      "vmq-load was given (--cpus)", cfg->name, cfg->cpu[i]);
-		if (call.rc == -ENOMEM)
-			vmq_err_sys(err, call.rc, "queue %s", cfg->name);
-		if (call.rc)
+		if (!w) {
+			call.rc = no_worker(p, cfg->cpu[i], err);
 			goto err_free;
+		}
+		call.rc = pair_open(p, w, cfg->trust);
+		if (call.rc) {
+			vmq_err_sys(err, call.rc, "queue %s: cannot make pair %d", p->name, i);
+			goto err_free;
+		}
 	}
 	for (i = 0; i < p->pairs; i++) {
 		call.pair = p->pair[i];
@@ -399,8 +407,7 @@ int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *er
 	if (pair >= p->pairs)
 		return vmq_err(err, -EINVAL, "queue %s has no pair %u", p->name, pair);
 	if (!to)
-		return vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs that "
-			       "vmq-load was given (--cpus)", p->name, cpu);
+		return no_worker(p, cpu, err);
 	m.pair = p->pair[pair];
 	from = m.pair->worker;
 	if (from == to)
