@@ -92,6 +92,18 @@ static int promiscuity(void)
 	return !!(flags & IFF_PROMISC);
 }
 
+static void test_sysfs(void)
+{
+	int dir = netdev_sysfs_open("wire0");
+	char all[18 + 1], most[18];
+
+	is_int(netdev_sysfs_read(dir, "address", all, sizeof(all)), 0, "a line is read whole");
+	is_int(strlen(all), 17, "without its end");
+	is_int(netdev_sysfs_read(dir, "address", most, sizeof(most)), -EMSGSIZE,
+	       "half a line is none: it may be a list of CPUs to be put back");
+	close(dir);
+}
+
 static void test_addrs(void)
 {
 	int ifindex, full = 0, i;
@@ -282,6 +294,7 @@ int main(void)
 	RUN("ethtool", "-L", "wire0", "rx", "2");
 	test_query();
 	test_vlan();
+	test_sysfs();
 	test_addrs();
 	test_watch();
 	test_place();

@@ -69,6 +69,7 @@ int netdev_sysfs_open(const char *name)
 	return dir;
 }
 
+/* The first line. -EMSGSIZE: it is longer than there is room. */
 int netdev_sysfs_read(int dir, const char *path, char *text, size_t size)
 {
 	ssize_t n;
@@ -84,6 +85,8 @@ int netdev_sysfs_read(int dir, const char *path, char *text, size_t size)
 	if (n < 0)
 		return (int)n;
 	text[n] = '\0';
+	if ((size_t)n == size - 1 && !strchr(text, '\n'))
+		return -EMSGSIZE;
 	text[strcspn(text, "\n")] = '\0';
 	return 0;
 }

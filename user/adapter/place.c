@@ -44,7 +44,7 @@
 
 struct moved_irq {
 	int irq;
-	char cpus[64];		/* where it was: a list */
+	char cpus[1024];	/* where it was: a list, with room for 200 CPUs */
 };
 
 struct numbered {
@@ -94,7 +94,7 @@ static void note_read(struct place *p)
 	    (!p->ifindex || p->ifindex == ifindex)) {
 		p->ifindex = ifindex;
 		p->threaded = threaded;
-		while (p->n < PLACE_MAX && fscanf(f, "%d %63s", &was.irq, was.cpus) == 2)
+		while (p->n < PLACE_MAX && fscanf(f, "%d %1023s", &was.irq, was.cpus) == 2)
 			p->moved[p->n++] = was;
 	}
 	fclose(f);
