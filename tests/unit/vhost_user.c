@@ -519,6 +519,7 @@ static void *burst(void *arg)
 	struct frame_buf buf;
 
 	while (!load_relaxed(&stop_burst)) {
+		vm.ch->ops->takes_joined(vm.ch, pair);
 		rx(&vm, pair, data, sizeof(data), &res);
 		tx(&vm, pair, &buf, got);
 	}

@@ -104,7 +104,7 @@ static int do_set_features(struct vhost_user *vu, struct vhost_user_msg *m, stru
 	for (i = 0; i < 2 * vu->pairs; i++) {
 		struct vring *r = &vu->ring[i];
 
-		r->features = f;
+		store_relaxed(&r->features, f);
 		r->log = f & BIT64(VHOST_USER_F_LOG_ALL) ? &vu->log : NULL;
 		if (!(f & BIT64(VHOST_USER_F_PROTOCOL)))
 			vring_set_enabled(r, true);

@@ -68,7 +68,7 @@ void vring_reset(struct vring *r)
 	vring_close_fd(&r->call);
 	vring_close_fd(&r->err);
 	r->log = NULL;
-	r->features = 0;
+	store_relaxed(&r->features, 0);
 	r->num = 0;
 	r->base = 0;
 	r->have_addr = r->log_used = r->enabled = false;

@@ -117,7 +117,7 @@ struct vring {
 	/* The channel's; changed only with all its rings locked. */
 	const struct guest_mem *mem;
 	const struct dirty_log *log;	/* NULL: the guest is not being migrated */
-	uint64_t features;
+	uint64_t features;		/* also read without the lock */
 
 	/* What messages said. */
 	uint32_t num;
