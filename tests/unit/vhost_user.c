@@ -561,6 +561,54 @@ static void test_concurrent(void)
 	is_int(bad + vm.lost, 0, "concurrent: messages and bursts at the same time");
 }
 
+/*
+ * A front end that enables its rings last, as DPDK's and Cloud Hypervisor do, when its
+ * guest has lived on without a back end: what that has sent meanwhile is not lost.
+ */
+static void test_enabled_last(void)
+{
+	struct front *f = &vm.f;
+	struct frame_buf buf;
+	uint8_t data[2048];
+	uint32_t i;
+
+	ok(front_connect(f, vm.path), "enabled last: a front end");
+	front_set(f, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL);
+	front_set(f, VHOST_USER_SET_FEATURES, FEATURES);
+	front_mem(f, &vm.g);
+	memset(vm.g.mem + BUF(1), 0, 200);
+	for (i = 0; i < 4; i++) {
+		front_eventfds(f, i);
+		driver_open(&f->ring[i], &vm.g, FRONT_NUM, FRONT_RING(i));
+		if (i & 1)
+			driver_give(&f->ring[i], BUF(1), HDR + 100, 0);
+		front_ring(f, i, 0);
+	}
+	front_sync(f);
+	ok(tx(&vm, 0, &buf, data) == 0 && !driver_used_next(&f->ring[1]),
+	   "enabled last: a frame from a ring that started before waits for that");
+	for (i = 0; i < 3; i++)
+		front_state(f, VHOST_USER_SET_VRING_ENABLE, i, 1);
+	front_state(f, VHOST_USER_SET_VRING_ENABLE, 3, 0);
+	front_sync(f);
+	ok(tx(&vm, 0, &buf, data) == 1 && !buf.fault && buf.len == 100 &&
+	   driver_used_next(&f->ring[1]), "enabled last: and is sent then");
+	ok(tx(&vm, 1, &buf, data) == 1 && buf.fault == CHANNEL_DISABLED &&
+	   driver_used_next(&f->ring[3]), "enabled last: of a ring that shall be off it is counted");
+	front_set(f, VHOST_USER_SET_STATUS, 0);
+	driver_open(&f->ring[1], &vm.g, FRONT_NUM, FRONT_RING(1));
+	driver_give(&f->ring[1], BUF(1), HDR + 100, 0);
+	front_ring(f, 1, 0);
+	front_sync(f);
+	ok(tx(&vm, 0, &buf, data) == 0 && !driver_used_next(&f->ring[1]),
+	   "enabled last: it is the same after a reset");
+	front_state(f, VHOST_USER_SET_VRING_ENABLE, 1, 1);
+	front_sync(f);
+	ok(tx(&vm, 0, &buf, data) == 1 && !buf.fault && driver_used_next(&f->ring[1]),
+	   "enabled last: until it is enabled again");
+	front_end(f, 2);
+}
+
 int main(void)
 {
 	vms_begin();
@@ -570,6 +618,7 @@ int main(void)
 		test_traffic();
 		test_stop();
 		test_orderly();
+		test_enabled_last();
 		test_reconnect();
 		test_client();
 		test_addresses();

@@ -148,8 +148,10 @@ static int do_reset_owner(struct vhost_user *vu, struct vhost_user_msg *m, struc
 	(void)m;
 	(void)err;
 	vhost_user_lock_rings(vu);
-	for (i = 0; i < 2 * vu->pairs; i++)
+	for (i = 0; i < 2 * vu->pairs; i++) {
 		vring_set_enabled(&vu->ring[i], false);
+		vu->ring[i].told = false;	/* as at the beginning */
+	}
 	vhost_user_unlock_rings(vu);
 	vhost_user_tell(vu, "reset by the front end");
 	return 0;

@@ -71,7 +71,7 @@ void vring_reset(struct vring *r)
 	store_relaxed(&r->features, 0);
 	r->num = 0;
 	r->base = 0;
-	r->have_addr = r->log_used = r->enabled = false;
+	r->have_addr = r->log_used = r->enabled = r->told = false;
 	r->started = r->broken = false;
 	free(r->cut.joined);
 	r->cut = (struct cut){ 0 };
@@ -168,6 +168,7 @@ void vring_stop(struct vring *r)
 void vring_set_enabled(struct vring *r, bool on)
 {
 	r->enabled = on;
+	r->told = true;
 	vring_set_ready(r);
 }
 
@@ -586,7 +587,7 @@ enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *
 		v = VRING_HELD;
 	} else {
 		tx_cut(&b);
-		if (r->started && !r->broken)
+		if (r->started && !r->broken && r->told)
 			v = ring_batch(r, tx_batch, &b);
 	}
 	vring_unlock(r);

@@ -126,6 +126,7 @@ struct vring {
 	bool	 log_used;
 	bool	 have_addr;
 	bool	 enabled;
+	bool	 told;		/* whether it is: nothing is taken before */
 	int	 kick, call, err;	/* eventfds or -1 */
 
 	/* While started. */
@@ -214,7 +215,10 @@ enum vring_verdict vring_rx(struct vring *r, const struct frame *f, int n,
  * A frame that the guest leaves to us to cut is copied as a whole and then becomes
  * several, which need not fit one batch: the rest comes first in the next, also if
  * the ring was stopped in between. A frame that is no use has its fault in @buf. So
- * have all frames of a ring that is started but not enabled.
+ * have all frames of a ring that is started and was disabled. The protocol wants that,
+ * and takes a new ring for a disabled one; but front ends enable theirs behind the
+ * start, and the frames of a guest that has lived on without a back end are there
+ * already, so they wait for a first word about it.
  */
 enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *taken);
 
