@@ -390,6 +390,8 @@ static void on_failed(struct vhost_user *vu)
 	char reason[VRING_REASON + 16] = "";
 	int i;
 
+	/* Before the look: a ring that breaks behind it is another reason to look. */
+	__atomic_store_n(&vu->failed, false, __ATOMIC_SEQ_CST);
 	for (i = 0; i < 2 * vu->pairs && !reason[0]; i++) {
 		struct vring *r = &vu->ring[i];
 
@@ -398,7 +400,6 @@ static void on_failed(struct vhost_user *vu)
 			snprintf(reason, sizeof(reason), "ring %d: %s", i, vring_reason(r));
 		vring_unlock(r);
 	}
-	store_relaxed(&vu->failed, false);
 	if (vu->fd >= 0 && reason[0])
 		disconnect(vu, reason);
 }
