@@ -345,6 +345,72 @@ static void test_bytes(void)
 	}
 }
 
+/* ---- what comes in between -------------------------------------------------------- */
+
+/*
+ * Two streams, one of IPv4 and one of IPv6, and between their two segments a frame:
+ * one of the first connection's (changed at a byte), or of a third's.
+ */
+static const struct {
+	const char *title;
+	int how;		/* of the frame between */
+	bool own;		/* of the first connection */
+	uint8_t flags;
+	uint32_t at;
+	uint8_t value;
+	int joined;		/* streams that are, all the same */
+} between[] = {
+	{ "another connection ends no train", 0, false, 0x10, 0, 0x52, 2 },
+	{ "a FIN of another connection ends none", 0, false, 0x11, 0, 0x52, 2 },
+	{ "UDP ends none", UDP, false, 0x10, 0, 0x52, 2 },
+	{ "a fragment of UDP ends none", UDP, false, 0x10, 20, 0x20, 2 },
+	{ "UDP of IPv6 ends none", V6 | UDP, false, 0x10, 0, 0x52, 2 },
+	{ "ICMPv6 ends none", V6, false, 0x10, 20, 58, 2 },
+	{ "what is no IP ends none", 0, false, 0x10, 12, 0x90, 2 },
+	{ "the first fragment of a segment ends all", 0, false, 0x10, 20, 0x20, 0 },
+	{ "a later fragment ends all", 0, false, 0x10, 21, 0x08, 0 },
+	{ "options of IPv4 end all", 0, false, 0x10, 14, 0x46, 0 },
+	{ "a fragment of IPv6 ends all", V6, false, 0x10, 20, 44, 0 },
+	{ "options of IPv6 end all", V6, false, 0x10, 20, 0, 0 },
+	{ "a FIN of its own ends a train", 0, true, 0x11, 0, 0x52, 1 },
+	{ "one that may be cut on its way, too", 0, true, 0x10, 20, 0, 1 },
+	{ "and one by way of another router", 0, true, 0x11, 11, 9, 1 },
+	{ "or of another priority", TAGGED, true, 0x11, 14, 0xa0, 1 },
+};
+
+static void test_between(void)
+{
+	static uint8_t bytes[5][2048];
+	static struct gro g;
+
+	for (size_t i = 0; i < ARRAY_SIZE(between); i++) {
+		const struct frame *out;
+		struct frame f[5];
+		int joined = 0;
+
+		for (int k = 0; k < 5; k++) {
+			struct spec s = plain;
+
+			s.port = (uint16_t)(1000 + k % 3);
+			s.seq += k >= 3 ? MSS : 0;
+			s.id += k >= 3;
+			s.how = k % 3 == 1 ? V6 : between[i].how & TAGGED;
+			if (k == 2) {
+				s.how = between[i].how;
+				s.flags = between[i].flags;
+				s.port = between[i].own ? 1000 : 1002;
+			}
+			frame_build(&f[k], bytes[k], make(bytes[k], &s), 0, NULL);
+			if (k == 2)
+				bytes[k][between[i].at] = between[i].value;
+		}
+		out = gro_join(&g, f, 5);
+		for (int k = 0; out != f && k < 5; k++)
+			joined += !!out[k].join;
+		is_int(joined, between[i].joined, "between: %s", between[i].title);
+	}
+}
+
 /* ---- random streams ---------------------------------------------------------------- */
 
 static struct {
@@ -546,6 +612,7 @@ int main(void)
 {
 	test_rules();
 	test_bytes();
+	test_between();
 	test_streams();
 	test_full();
 	test_hostile();

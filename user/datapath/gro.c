@@ -19,7 +19,8 @@
  *
  * A frame of a connection that does not continue its train ends it, and so do
  * fragments and the like all trains, as nobody knows whose they are: no frame
- * overtakes another of its connection.
+ * overtakes another of its connection. It may come by way of another router or with
+ * another priority in its tag, so neither addresses nor tags of layer 2 say whose it is.
  */
 #include <arpa/inet.h>
 #include <endian.h>
@@ -185,22 +186,23 @@ static bool gro_sums_right(const struct gro_segment *s)
 
 /* ---- two frames --------------------------------------------------------------- */
 
-static bool same_flow(const struct gro_segment *a, const struct gro_segment *b)
+static bool same_connection(const struct gro_segment *a, const struct gro_segment *b)
 {
-	uint32_t l2 = (uint32_t)(a->ip - a->rest);
-
-	/* Among the bytes of layer 2 is the type, so it is IPv4 or IPv6 for both. */
-	if (l2 != (uint32_t)(b->ip - b->rest) || memcmp(a->rest, b->rest, l2) ||
-	    memcmp(a->mac, b->mac, MACS_LEN) || !a->tag != !b->tag ||
-	    (a->tag && memcmp(a->tag, b->tag, VLAN_HLEN)) || memcmp(a->tcp, b->tcp, 4))
+	if (a->ipv6 != b->ipv6 || memcmp(a->tcp, b->tcp, 4))
 		return false;
 	return a->ipv6 ? !memcmp(a->ip + IPV6_ADDRS, b->ip + IPV6_ADDRS, 32)
 		       : !memcmp(a->ip + IPV4_ADDRS, b->ip + IPV4_ADDRS, 8);
 }
 
-/* Of one flow: may @b follow in a train that @a is the head of? */
+/* Of one connection: may @b follow in a train that @a is the head of? */
 static bool same_headers(const struct gro_segment *a, const struct gro_segment *b)
 {
+	uint32_t l2 = (uint32_t)(a->ip - a->rest);
+
+	if (l2 != (uint32_t)(b->ip - b->rest) || memcmp(a->rest, b->rest, l2) ||
+	    memcmp(a->mac, b->mac, MACS_LEN) || !a->tag != !b->tag ||
+	    (a->tag && memcmp(a->tag, b->tag, VLAN_HLEN)))
+		return false;
 	/* Version, class and flow label; next header and hop limit. */
 	if (a->ipv6 && (memcmp(a->ip, b->ip, 4) || memcmp(a->ip + 6, b->ip + 6, 2)))
 		return false;
@@ -275,7 +277,7 @@ static void gro_frame(struct gro *g, uint8_t i, bool joins)
 	struct gro_segment *s = &g->segment[i];
 	uint8_t *bucket = &g->bucket[flow_hash(s)];
 	struct gro_train *t = *bucket == NONE ? NULL : &g->train[*bucket];
-	bool ours = t && same_flow(&g->segment[t->head], s);
+	bool ours = t && same_connection(&g->segment[t->head], s);
 
 	if (!joins) {
 		if (ours)
