@@ -18,18 +18,15 @@
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "adapter/netdev.h"
-#include "adapter/netlink.h"
+#include "common/netlink.h"
 #include "common/util.h"
 
 #define ALTNAME_MAX	128	/* ALTIFNAMSIZ */
@@ -210,18 +207,9 @@ static void parse_link(const struct nlmsghdr *nlh, void *arg)
 static void query_driver(struct netdev_info *info)
 {
 	struct ethtool_drvinfo drv = { .cmd = ETHTOOL_GDRVINFO };
-	struct ifreq ifr = { 0 };
-	int fd;
 
-	memcpy(ifr.ifr_name, info->name, sizeof(ifr.ifr_name));
-	ifr.ifr_data = (void *)&drv;
-	/* Any socket will do for a device ioctl, and AF_UNIX is always there. */
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (!ioctl(fd, SIOCETHTOOL, &ifr))
+	if (!netdev_ethtool(info->name, &drv))
 		snprintf(info->driver, sizeof(info->driver), "%.31s", drv.driver);
-	close(fd);
 }
 
 /**

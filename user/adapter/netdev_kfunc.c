@@ -9,7 +9,7 @@
 #include <linux/genetlink.h>
 
 #include "adapter/netdev.h"
-#include "adapter/netlink.h"
+#include "common/netlink.h"
 
 /* From linux/netdev.h, which is younger than Debian 12's headers (6.3, 6.8). */
 #define NETDEV_FAMILY			"netdev"

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "adapter/netdev.h"
-#include "adapter/netlink.h"
+#include "common/netlink.h"
 
 struct netdev_watch {
 	struct mnl_socket *nl;

@@ -1,62 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * link.c - RTM_NEWLINK for a device that exists
+ * link.c - RTM_NEWLINK for a device that exists, and its MTU
  *
  * The kernel works a request off in a fixed order (net/core/rtnetlink.c
  * do_setlink()): namespace first, then address, MTU, name and flags, all of
  * them in the new namespace. So one message does what would otherwise need a
  * thread inside the other namespace.
  */
-#include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "channel/link.h"
-
-/* The kernel's own words about an error, behind its copy of our header. */
-static int link_attr(const struct nlattr *attr, void *data)
-{
-	const char **text = data;
-
-	if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
-	    !mnl_attr_validate(attr, MNL_TYPE_NUL_STRING))
-		*text = mnl_attr_get_str(attr);
-	return MNL_CB_OK;
-}
-
-static int link_answer(const struct nlmsghdr *nlh, struct vmq_err *err)
-{
-	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-	const char *text = NULL;
-
-	if (nlh->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(nlh) < sizeof(*e))
-		return vmq_err(err, -EPROTO, "unexpected answer %u to RTM_NEWLINK",
-			       nlh->nlmsg_type);
-	if (!e->error)
-		return 0;
-	/* NETLINK_CAP_ACK: without our payload, so the attributes follow at once. */
-	if (nlh->nlmsg_flags & NLM_F_ACK_TLVS)
-		mnl_attr_parse(nlh, sizeof(*e), link_attr, &text);
-	if (text)
-		return vmq_err(err, e->error, "%s (%s)", strerror(-e->error), text);
-	return vmq_err(err, e->error, "%s", strerror(-e->error));
-}
+#include "common/netlink.h"
 
 int link_set(int ifindex, const struct link_setup *setup, struct vmq_err *err)
 {
-	char buf[MNL_SOCKET_BUFFER_SIZE];
+	_Alignas(struct nlmsghdr) char buf[256];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct mnl_socket *nl;
 	struct ifinfomsg *ifi;
-	int one = 1, rc;
-	ssize_t n;
+	char why[NETLINK_WHY];
+	int rc;
 
 	nlh->nlmsg_type = RTM_NEWLINK;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-	nlh->nlmsg_seq = 1;
 	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
 	ifi->ifi_family = AF_UNSPEC;
 	ifi->ifi_index = ifindex;
@@ -71,24 +43,22 @@ int link_set(int ifindex, const struct link_setup *setup, struct vmq_err *err)
 	if (setup->mtu)
 		mnl_attr_put_u32(nlh, IFLA_MTU, setup->mtu);
 
-	nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!nl)
-		return vmq_err_sys(err, -errno, "cannot open a netlink socket");
-	mnl_socket_setsockopt(nl, NETLINK_EXT_ACK, &one, sizeof(one));
-	mnl_socket_setsockopt(nl, NETLINK_CAP_ACK, &one, sizeof(one));
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0) {
-		rc = vmq_err_sys(err, -errno, "cannot send to rtnetlink");
-		goto out;
-	}
-	n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-	if (n < 0)
-		rc = vmq_err_sys(err, -errno, "no answer from rtnetlink");
-	else if (!mnl_nlmsg_ok((struct nlmsghdr *)buf, (int)n))
-		rc = vmq_err(err, -EPROTO, "a cut answer from rtnetlink");
-	else
-		rc = link_answer((struct nlmsghdr *)buf, err);
-out:
-	mnl_socket_close(nl);
-	return rc;
+	rc = netlink_talk(NETLINK_ROUTE, nlh, NULL, NULL, why);
+	if (rc && why[0])
+		return vmq_err(err, rc, "%s (%s)", strerror(-rc), why);
+	return rc ? vmq_err(err, rc, "%s", strerror(-rc)) : 0;
+}
+
+uint32_t link_mtu(const char *name)
+{
+	struct ifreq ifr = { .ifr_mtu = 0 };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return 0;
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	if (ioctl(fd, SIOCGIFMTU, &ifr))
+		ifr.ifr_mtu = 0;
+	close(fd);
+	return (uint32_t)ifr.ifr_mtu;
 }

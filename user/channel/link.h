@@ -31,4 +31,7 @@ struct link_setup {
  */
 int link_set(int ifindex, const struct link_setup *setup, struct vmq_err *err);
 
+/* The MTU of a device; 0 if it cannot be told. */
+uint32_t link_mtu(const char *name);
+
 #endif /* VMQ_LINK_H */

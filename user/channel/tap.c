@@ -28,7 +28,6 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/nsfs.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
@@ -36,7 +35,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -315,21 +313,6 @@ static int tap_create(struct tap *t, int netns, const struct channel_config *cfg
 	return 0;
 }
 
-/* The MTU of a device of this namespace; 0 if it cannot be told. */
-static uint32_t tap_mtu(const char *name)
-{
-	struct ifreq ifr = { .ifr_mtu = 0 };
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return 0;
-	memcpy(ifr.ifr_name, name, IFNAMSIZ);
-	if (ioctl(fd, SIOCGIFMTU, &ifr))
-		ifr.ifr_mtu = 0;
-	close(fd);
-	return (uint32_t)ifr.ifr_mtu;
-}
-
 struct tap_adoption {
 	struct tap *tap;
 	int netns;		/* to enter, or -1 */
@@ -368,7 +351,7 @@ static void *tap_adopt_here(void *arg)
 		a->rc = tap_offload(t, a->err);
 	if (a->rc)
 		return NULL;
-	if (tap_mtu(t->name) > a->cfg->mtu)
+	if (link_mtu(t->name) > a->cfg->mtu)
 		setup.mtu = a->cfg->mtu;
 	a->rc = link_set((int)ifindex, &setup, a->err);
 	if (a->rc)

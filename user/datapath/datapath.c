@@ -14,10 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "channel/link.h"
 #include "common/util.h"
 #include "datapath/closer.h"
 #include "datapath/datapath.h"
@@ -101,22 +100,6 @@ static int datapath_open_rxqs(struct datapath *dp, uint32_t rxqs, uint32_t txqs,
 		dp->rxqs++;
 	}
 	return 0;
-}
-
-static uint32_t datapath_read_mtu(const char *ifname)
-{
-	struct ifreq req = { 0 };
-	uint32_t mtu = 1500;
-	int fd;
-
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return mtu;
-	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", ifname);
-	if (!ioctl(fd, SIOCGIFMTU, &req))
-		mtu = (uint32_t)req.ifr_mtu;
-	close(fd);
-	return mtu;
 }
 
 /**
@@ -229,7 +212,9 @@ int datapath_open(struct datapath **out, const struct datapath_config *cfg,
 	}
 	memcpy(dp->cpus, cfg->cpus, (size_t)cfg->n_cpus * sizeof(*dp->cpus));
 	dp->cfg.cpus = dp->cpus;
-	dp->mtu = datapath_read_mtu(dp->ifname);
+	dp->mtu = link_mtu(dp->ifname);
+	if (!dp->mtu)
+		dp->mtu = ETH_DATA_LEN;
 
 	rc = datapath_open_workers(dp, err);
 	if (rc)

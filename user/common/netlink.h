@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * netlink.h - one netlink request and its answer (adapter's own)
+ * netlink.h - one netlink request and its answer
  *
  * A socket per request: requests are rare, and nothing has to be kept in step.
  * Every request asks for an acknowledgement, so the end of an answer looks the

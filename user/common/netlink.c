@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "adapter/netlink.h"
+#include "common/netlink.h"
 
 /* The verdict of an NLMSG_ERROR message, 0 being "done"; words into @why. */
 static int read_ack(const struct nlmsghdr *nlh, char *why)
