@@ -147,7 +147,7 @@ check:
 LINT_C	:= $(ALL_SRC:%=$(BUILD)/lint/%.ok)
 LINT_SH := $(patsubst %,$(BUILD)/lint/%.ok,$(SCRIPTS) $(BASH_SRC))
 
-lint: $(LINT_C) $(if $(shell command -v $(SHELLCHECK)),$(LINT_SH))
+lint: $(LINT_C) $(BUILD)/lint/layers.ok $(if $(shell command -v $(SHELLCHECK)),$(LINT_SH))
 
 $(LINT_C): $(BUILD)/lint/%.ok: % .clang-tidy $(wildcard user/*/*.h tests/*/*.h include/vmq/*.h) | $(SKELETONS)
 	$(call say,LINT,$*)
@@ -157,6 +157,11 @@ $(LINT_C): $(BUILD)/lint/%.ok: % .clang-tidy $(wildcard user/*/*.h tests/*/*.h i
 	$(Q)$(CLANG_TIDY) --quiet $< -- $(CPPFLAGS) \
 		-std=gnu11 -Wall -Wextra 2>$@.log || { cat $@.log >&2; exit 1; }
 	@rm -f $@.log; touch $@
+
+$(BUILD)/lint/layers.ok: scripts/layers $(wildcard bpf/*.[ch] user/*/*.[ch])
+	$(call say,LAYERS,user)
+	@mkdir -p $(@D)
+	$(Q)scripts/layers && touch $@
 
 $(LINT_SH): $(BUILD)/lint/%.ok: %
 	$(call say,SHELL,$*)

@@ -66,3 +66,15 @@ in_tree()
 		[[ $output == *"$word"* ]]
 	done
 }
+
+@test "includes point one way, and scripts/layers says which does not" {
+	run -0 "$ROOT/scripts/layers"
+	mkdir -p "$BATS_TEST_TMPDIR/tree/bpf" "$BATS_TEST_TMPDIR/tree/user/channel"
+	cd "$BATS_TEST_TMPDIR/tree" || return 1
+	: >bpf/maps.h
+	printf '#include "common/err.h"\n#include "vmq/abi.h"\n' >user/channel/tap.c
+	run -0 "$ROOT/scripts/layers" .
+	echo '#include "control/queue.h"' >>user/channel/tap.c
+	run -1 "$ROOT/scripts/layers" .
+	[[ $output == "user/channel/tap.c:3: error: control/queue.h is included: channel/ may include of others: common" ]]
+}

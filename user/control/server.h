@@ -34,7 +34,7 @@
 #include <sys/types.h>
 
 #include "common/err.h"
-#include "control/protocol.h"
+#include "common/protocol.h"
 
 #define CLIENTS_MAX		256
 #define CLIENTS_ROOT		16	/* root's beyond those */

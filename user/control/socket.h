@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 #include "common/err.h"
-#include "control/protocol.h"
+#include "common/protocol.h"
 
 /**
  * socket_listen() - make RUNDIR/NAME.sock, mode 0660, group `vmq` if there is one

@@ -26,8 +26,8 @@
 #include <unistd.h>
 
 #include "common/err.h"
+#include "common/protocol.h"
 #include "common/util.h"
-#include "control/protocol.h"
 #include "vmq/vmq.h"
 
 #define EVENTS_MAX	4096	/* kept in a handle */
