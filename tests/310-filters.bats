@@ -181,6 +181,21 @@ apply_many()
 	ctl filter add b --mac $M1 --vlan 4
 }
 
+@test "F-23 another port's own address is refused, with filter add as with filter apply" {
+	ctl queue alloc a --mac $M1
+	ctl queue add b --mac $M2
+	before=$(filters)
+	run -4 ctl filter add b --mac $M3,$M1
+	[[ $output == *"$M1 vlan untagged is queue a's already"* ]]
+	run -4 ctl filter apply - <<<"add b $M1 untagged"
+	[[ $output == *"queue a's already"* ]]
+	[ "$(filters)" = "$before" ]
+	# To throw its frames away takes no address from anybody.
+	ctl filter add drop --mac $M1
+	run -4 ctl filter add a --mac $M1
+	[[ $output == *"drop filter 2 is already $M1 vlan untagged"* ]]
+}
+
 @test "F-25 queue 0 gets only what the host's own packet filter lets pass" {
 	ip addr add 192.0.2.1/24 dev $IFACE
 	in_ns wire ip addr add 192.0.2.254/24 dev wire0

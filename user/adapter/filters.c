@@ -183,19 +183,32 @@ static void registry_remove(struct filters *fs, const struct filter *f)
 	fs->lowest = MIN(fs->lowest, id);
 }
 
-int filters_add(struct filters *fs, const struct vmq_filter_key *key,
-		struct vmq_filter *rec, const struct filter **clash, struct vmq_err *err)
+int filters_check(const struct filters *fs, const struct vmq_filter_key *key,
+		  const struct filter **clash, struct vmq_err *err)
 {
 	const struct filter *old = filters_by_key(fs, key);
 	char mac[MAC_STRLEN], rule[RULE_STRLEN];
-	int rc;
 
 	if (clash)
 		*clash = old;
-	if (old)
-		return vmq_err(err, -EEXIST, "filter %u of queue %u is already %s vlan %s",
-			       old->rec.id, old->rec.queue, format_mac(key->mac, mac),
-			       format_rule(key->rule, rule));
+	if (!old)
+		return 0;
+	format_mac(key->mac, mac);
+	format_rule(key->rule, rule);
+	if (old->rec.target == VMQ_TARGET_DROP)
+		return vmq_err(err, -EEXIST, "drop filter %u is already %s vlan %s", old->rec.id, mac,
+			       rule);
+	return vmq_err(err, -EEXIST, "filter %u of queue %u is already %s vlan %s", old->rec.id,
+		       old->rec.queue, mac, rule);
+}
+
+int filters_add(struct filters *fs, const struct vmq_filter_key *key,
+		struct vmq_filter *rec, const struct filter **clash, struct vmq_err *err)
+{
+	int rc = filters_check(fs, key, clash, err);
+
+	if (rc)
+		return rc;
 	if (fs->count == VMQ_FILTERS_MAX)
 		return vmq_err(err, -ENOSPC, "all %u filters are in use; clear some first", VMQ_FILTERS_MAX);
 	if (!rec->id) {

@@ -40,6 +40,9 @@ void filters_close(struct filters *fs);	/* records stay in the map */
  */
 int filters_add(struct filters *fs, const struct vmq_filter_key *key,
 		struct vmq_filter *rec, const struct filter **clash, struct vmq_err *err);
+/* The first of these: may there be a filter with that key? */
+int filters_check(const struct filters *fs, const struct vmq_filter_key *key,
+		  const struct filter **clash, struct vmq_err *err);
 int filters_del(struct filters *fs, const struct filter *f, struct vmq_err *err);
 
 /* Another queue: one store if both are active (F-20). */

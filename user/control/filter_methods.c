@@ -118,6 +118,8 @@ void filter_add(void *service, struct request *r)
 
 		rc = read_key(json_string_value(json_array_get(macs, i)), param_str(r, "vlan"),
 			      q ? q->rec.rule : VMQ_RULE_UNTAGGED, &key, &r->err);
+		if (!rc && q)
+			rc = queue_address_check(s, q, key.mac, key.rule, &r->err);
 		if (!rc)
 			rc = q ? queue_filter_set(q, &key, r->uid, &f, &r->err)
 			       : ownerless_add(s, &key, drop, r->uid, &f, &r->err);
