@@ -480,6 +480,25 @@ has_queues()
 	[ "$(keys)" = "$(jq -cS '.vm = "two" | .weight = 9 | .trust = true | .gro = false' <<<"$before")" ]
 }
 
+@test "R-11 a refused set of a paused queue leaves its pairs as they were" {
+	ctl queue add q --mac $M1 --cpu 0
+	ctl queue alloc other --mac $M1 --vlan 7
+	ctl filter add drop --mac $M1 --vlan 8
+	ctl queue pause q
+	before=$(ctl queue show q -j)
+	run -2 ctl queue set q --pairs 2 --cpu 0,1 --vlan 9999
+	for refused in '"cpus":[0,61]' '"cpus":[0,1,0]' '"cpus":[0,1],"vlan":"7"' '"vlan":"8"'; do
+		run -0 requests "queue.set {\"name\":\"q\",\"pairs\":2,$refused}"
+		[ "$(outcome 1)" != ok ]
+		[ "$(ctl queue show q -j)" = "$before" ]
+	done
+	# Not even as many as it has before the change.
+	ctl queue set q --pairs 2
+	ctl queue resume q
+	run -2 ctl queue set q --pairs 1 --cpu 0,1
+	[ "$(ctl queue show q -j | jq .queue.pairs)" -eq 2 ]
+}
+
 @test "R-17 what is too long is refused with the length that is possible" {
 	long=$(printf 'a%.0s' {1..64})
 	run -0 requests "queue.alloc {\"name\":\"$long\"}" "queue.alloc {\"name\":\"q\",\"vm\":\"$long\"}"

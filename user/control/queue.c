@@ -603,28 +603,23 @@ int queue_may_set(const struct queue *q, struct vmq_err *err)
 	return MIN(next, 0);
 }
 
-/*
- * The queue's CPUs: the first is primary and default, and the table is spread
- * over all. Settings that are kept for later follow, too.
- */
-int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *err)
+int queue_check_cpus(const struct queue *q, struct vmq_queue_record *next, const uint16_t *cpu,
+		     int n, struct vmq_err *err)
 {
-	struct vmq_queue_record next = q->rec;
-	int i, rc;
+	int i;
 
-	if (n < 1 || n > q->rec.pairs)
+	if (n < 1 || n > next->pairs)
 		return vmq_err(err, -EINVAL, "queue %s has %u pair%s: name that many CPUs or fewer",
-			       q->rec.name, q->rec.pairs, q->rec.pairs == 1 ? "" : "s");
+			       q->rec.name, next->pairs, next->pairs == 1 ? "" : "s");
 	for (i = 0; i < n; i++)
 		if (!datapath_worker(q->service->datapath, cpu[i]))
 			return vmq_err(err, -EINVAL,
 				       "CPU %u has no worker here: choose from those of --cpus",
 				       cpu[i]);
-	next.rss_primary = next.rss_default = cpu[0];
-	next.flags |= VMQ_QUEUE_F_PLACED;
-	rss_spread(&next, cpu, n, MAX(next.rss_entries, roundup_pow2(n)));
-	rc = queue_rss_check(q, &next, err);
-	return rc ? rc : queue_rss_apply(q, &next, err);
+	next->rss_primary = next->rss_default = cpu[0];
+	next->flags |= VMQ_QUEUE_F_PLACED;
+	rss_spread(next, cpu, n, MAX(next->rss_entries, roundup_pow2(n)));
+	return queue_rss_check(q, next, err);
 }
 
 /* In this order, so that the NIC keeps the address all the time. */
@@ -632,6 +627,12 @@ static void move_address(struct service *s, const uint8_t mac[6], uint16_t from,
 {
 	service_address_add(s, mac, to);
 	service_address_del(s, mac, from);
+}
+
+/* Is it a filter of the queue's own address that goes there? */
+static bool moves_with_rule(const struct queue *q, const struct filter *f)
+{
+	return f && f->rec.queue == q->id && f->rec.target == VMQ_TARGET_SLOT;
 }
 
 /*
@@ -654,13 +655,11 @@ static int move_filters_to_rule(struct queue *q, uint16_t rule, struct vmq_err *
 
 		memcpy(key.mac, q->rec.mac[i], 6);
 		f = filters_by_key(fs, &key);
-		if (!f || f->rec.queue != q->id || f->rec.target == VMQ_TARGET_DROP)
+		if (!moves_with_rule(q, f))
 			continue;
 		rec = f->rec;
 		key.rule = rule;
-		rc = queue_filter_check(q->service, &key, err);
-		if (!rc)
-			rc = filters_del(fs, f, err);
+		rc = filters_del(fs, f, err);
 		if (!rc)
 			rc = filters_add(fs, &key, &rec, NULL, err);
 		moved[i] = true;
@@ -683,19 +682,31 @@ void queue_set_gro(struct queue *q, bool on)
 	port_set_gro(q->port, on);
 }
 
+int queue_check_rule(const struct queue *q, uint16_t rule, struct vmq_err *err)
+{
+	struct service *s = q->service;
+	int i, rc = 0;
+
+	for (i = 0; rule != q->rec.rule && i < q->rec.n_macs && !rc; i++) {
+		struct vmq_filter_key key = { .rule = q->rec.rule };
+
+		rc = queue_address_check(s, q, q->rec.mac[i], rule, err);
+		memcpy(key.mac, q->rec.mac[i], 6);
+		if (rc || !moves_with_rule(q, filters_by_key(s->filters, &key)))
+			continue;
+		key.rule = rule;
+		rc = queue_filter_check(s, &key, err);
+		if (!rc)
+			rc = filters_check(s->filters, &key, NULL, err);
+	}
+	return rc;
+}
+
 int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err *err)
 {
 	uint16_t before = q->rec.rule;
 	int i, rc;
 
-	rc = queue_may_set(q, err);
-	if (rc)
-		return rc;
-	for (i = 0; rule != before && i < q->rec.n_macs; i++) {
-		rc = queue_address_check(q->service, q, q->rec.mac[i], rule, err);
-		if (rc)
-			return rc;
-	}
 	if (rule != before) {
 		rc = move_filters_to_rule(q, rule, err);
 		if (rc)

@@ -152,8 +152,16 @@ void queue_abandon(struct queue *q);
 
 int queue_check_name(struct service *s, const char *name, struct vmq_err *err);
 int queue_may_set(const struct queue *q, struct vmq_err *err);	/* by the state table */
-int queue_set_cpus(struct queue *q, const uint16_t *cpu, int n, struct vmq_err *err);
+/*
+ * The queue's CPUs, into its record to be: the first is primary and default, and the
+ * table is spread over all. Settings that are kept for later follow, too. queue_rss_apply()
+ * takes it from there.
+ */
+int queue_check_cpus(const struct queue *q, struct vmq_queue_record *next, const uint16_t *cpu,
+		     int n, struct vmq_err *err);
 void queue_set_gro(struct queue *q, bool on);	/* not saved */
+/* May the port have another VLAN? Its own filters would follow. */
+int queue_check_rule(const struct queue *q, uint16_t rule, struct vmq_err *err);
 int queue_set_policy(struct queue *q, uint16_t rule, bool trust, struct vmq_err *err);
 int queue_set_paused(struct queue *q, bool paused, struct vmq_err *err);
 int queue_save(struct queue *q, struct vmq_err *err);	/* record -> pinned map */

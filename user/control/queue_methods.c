@@ -443,6 +443,24 @@ static int read_queue_change(struct service *s, struct request *r, const struct 
 	return MIN(c->n_cpus, 0);
 }
 
+/*
+ * The same, by what the queue would be. What is left then can fail for want of memory or
+ * buffers only; a queue that is paused could not give its new pairs back for all the rest.
+ */
+static int check_queue_change(const struct queue *q, const struct queue_change *c,
+			      struct vmq_err *err)
+{
+	struct vmq_queue_record next = q->rec;
+	int rc = 0;
+
+	next.pairs = (uint16_t)c->pairs;
+	if (c->n_cpus)
+		rc = queue_check_cpus(q, &next, c->cpu, c->n_cpus, err);
+	if (!rc)
+		rc = queue_check_pairs(q, &next, err);
+	return rc ? rc : queue_check_rule(q, c->rule, err);
+}
+
 static void queue_changed(struct queue *q, void *arg)
 {
 	reply_result(arg, report_queue(q));
@@ -455,13 +473,17 @@ static void queue_changed(struct queue *q, void *arg)
 static int change_cpus(struct queue *q, const struct queue_change *c,
 		       struct vmq_queue_record *before, struct vmq_err *err)
 {
+	struct vmq_queue_record next;
 	int rc = 0;
 
 	*before = q->rec;
 	if (c->pairs > q->rec.pairs)
 		rc = queue_set_pairs(q, c->pairs, NULL, NULL, err);
 	if (!rc && c->n_cpus) {
-		rc = queue_set_cpus(q, c->cpu, c->n_cpus, err);
+		next = q->rec;
+		rc = queue_check_cpus(q, &next, c->cpu, c->n_cpus, err);
+		if (!rc)
+			rc = queue_rss_apply(q, &next, err);
 		if (rc && q->rec.pairs != before->pairs)
 			queue_set_pairs(q, before->pairs, NULL, NULL, NULL);
 	}
@@ -487,12 +509,12 @@ static int change_queue(struct service *s, struct request *r, struct queue *q)
 
 	rc = read_queue_change(s, r, q, &c);
 	if (!rc)
+		rc = check_queue_change(q, &c, &r->err);
+	if (!rc)
 		rc = change_cpus(q, &c, &before, &r->err);
 	if (rc)
 		return rc;
-	if (c.pairs < q->rec.pairs)
-		rc = queue_check_pairs(q, c.pairs, &r->err);
-	if (!rc && (json_object_get(r->params, "trust") || c.rule != q->rec.rule))
+	if ((json_object_get(r->params, "trust") || c.rule != q->rec.rule))
 		rc = queue_set_policy(q, c.rule, c.trust, &r->err);
 	if (rc) {
 		change_cpus_back(q, &before);

@@ -439,17 +439,16 @@ err_slots:
 	return rc;
 }
 
-int queue_check_pairs(const struct queue *q, int pairs, struct vmq_err *err)
+int queue_check_pairs(const struct queue *q, const struct vmq_queue_record *next,
+		      struct vmq_err *err)
 {
-	struct vmq_queue_record next = q->rec;
-
-	next.pairs = pairs;
 	/* A pair is given up empty, and a guest that is paused takes nothing. */
-	if (next.flags & VMQ_QUEUE_F_PAUSED && port_has_rings(q->port) &&
-	    rss_width(q->service, &next) < q->width)
+	if (next->flags & VMQ_QUEUE_F_PAUSED && port_has_rings(q->port) &&
+	    rss_width(q->service, next) < q->width)
 		return vmq_err(err, -EBADFD, "queue %s is paused, and its pairs hold frames: pairs "
-			       "can be given up after 'vmqctl queue resume %s'", next.name, next.name);
-	return next.flags & VMQ_QUEUE_F_RSS ? check_budget(&next, err) : 0;
+			       "can be given up after 'vmqctl queue resume %s'", next->name,
+			       next->name);
+	return next->flags & VMQ_QUEUE_F_RSS ? check_budget(next, err) : 0;
 }
 
 int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, void *arg),
@@ -461,9 +460,6 @@ int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, vo
 	bool chosen;
 	int rc;
 
-	rc = queue_check_pairs(q, pairs, err);
-	if (rc)
-		return rc;
 	next.pairs = pairs;
 	width = rss_width(q->service, &next);
 	if (width > before)

@@ -124,14 +124,15 @@ int rss_read_key(struct service *s, const char *word, uint8_t key[VMQ_RSS_KEY_LE
 void queue_rss_publish(struct queue *q);
 
 /*
- * May the queue have so many pairs? -ENOSPC: there would be more CPUs in use than
+ * May the queue have as many pairs as @next? -ENOSPC: there would be more CPUs in use than
  * pairs (D-6); -EBADFD: fewer, while the VM is paused and frames wait in them.
  */
-int queue_check_pairs(const struct queue *q, int pairs, struct vmq_err *err);
+int queue_check_pairs(const struct queue *q, const struct vmq_queue_record *next,
+		      struct vmq_err *err);
 
 /*
- * Another number of pairs. 0: done; 1: @done runs when the pairs that are given
- * up are empty. -ENOSPC: more CPUs are in use (D-6), or no buffers (R-8).
+ * Another number of pairs, which was checked, or that of before. 0: done; 1: @done runs
+ * when the pairs that are given up are empty. -ENOBUFS: no pairs or buffers (R-8).
  */
 int queue_set_pairs(struct queue *q, int pairs, void (*done)(struct queue *q, void *arg),
 		    void *arg, struct vmq_err *err);

@@ -206,7 +206,7 @@ static int import_rss(struct queue *q, const struct request *r, json_t *rss, str
 	rc = rss_read(q->service, &part, &q->rec, &next, err);
 	next.flags = (next.flags & ~VMQ_QUEUE_F_PLACED) | (q->rec.flags & VMQ_QUEUE_F_PLACED);
 	if (!rc && next.rss_entries > 1 && next.flags & VMQ_QUEUE_F_RSS)
-		rc = queue_check_pairs(&(struct queue){ .rec = next }, next.pairs, err);
+		rc = queue_check_pairs(q, &next, err);
 	return rc ? rc : queue_rss_apply(q, &next, err);
 }
 
