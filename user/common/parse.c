@@ -121,21 +121,25 @@ const char *format_rule(uint16_t rule, char out[RULE_STRLEN])
 	return out;
 }
 
-/* The kernel's list of online CPUs ("0-3,8"); a machine has at least CPU 0. */
-static void online_cpus(char *list, size_t size)
+int cpu_list_read(const char *name, char list[CPU_LIST_LEN])
 {
-	FILE *f = fopen("/sys/devices/system/cpu/online", "re");
+	char path[64];
+	int rc = 0;
+	FILE *f;
 
-	snprintf(list, size, "0");
+	snprintf(path, sizeof(path), CPU_LIST_DIR "%s", name);
+	f = fopen(path, "re");
 	if (!f)
-		return;
-	if (fgets(list, (int)size, f))
+		return -errno;
+	if (!fgets(list, CPU_LIST_LEN, f) || !strchr(list, '\n'))
+		rc = -EIO;
+	else
 		list[strcspn(list, "\n")] = '\0';
 	fclose(f);
+	return rc;
 }
 
-/* One item "N" or "N-M" of a CPU list at *@at; *@at moves behind it and its comma. */
-static bool next_range(const char **at, uint64_t *first, uint64_t *last)
+bool cpu_list_next(const char **at, uint64_t *first, uint64_t *last)
 {
 	size_t len = strcspn(*at, ",");
 	const char *dash = memchr(*at, '-', len);
@@ -154,11 +158,11 @@ static bool next_range(const char **at, uint64_t *first, uint64_t *last)
 	return true;
 }
 
-static bool cpu_in_list(const char *list, uint64_t cpu)
+bool cpu_list_has(const char *list, uint64_t cpu)
 {
 	uint64_t first, last;
 
-	while (*list && next_range(&list, &first, &last))
+	while (*list && cpu_list_next(&list, &first, &last))
 		if (cpu >= first && cpu <= last)
 			return true;
 	return false;
@@ -176,16 +180,17 @@ int parse_cpus(const char *word, uint16_t *cpu, int max, struct vmq_err *err)
 {
 	const char *at = word;
 	uint64_t first, last;
-	char online[256];
+	char online[CPU_LIST_LEN];
 	int n = 0;
 
-	online_cpus(online, sizeof(online));
+	if (cpu_list_read("online", online))
+		snprintf(online, sizeof(online), "0");	/* every machine has that one */
 	do {
-		if (!next_range(&at, &first, &last))
+		if (!cpu_list_next(&at, &first, &last))
 			return vmq_err(err, -EINVAL, "'%.40s' is no CPU list; write it like 0-3,5",
 				       word);
 		for (uint64_t c = first; c <= last; c++) {
-			if (c > UINT16_MAX || !cpu_in_list(online, c))
+			if (c > UINT16_MAX || !cpu_list_has(online, c))
 				return vmq_err(err, -EINVAL,
 					       "CPU %llu does not exist or is offline; online are "
 					       "%s", (unsigned long long)c, online);

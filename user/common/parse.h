@@ -33,6 +33,19 @@ const char *format_rule(uint16_t rule, char out[RULE_STRLEN]);
  */
 int parse_cpus(const char *word, uint16_t *cpu, int max, struct vmq_err *err);
 
+/*
+ * The kernel's lists of CPUs ("0-3,8"): "online", "isolated", … below CPU_LIST_DIR. An
+ * empty one is "", or "(null)" if the kernel was built without what it tells about.
+ * Return: 0, or -errno.
+ */
+#define CPU_LIST_DIR	"/sys/devices/system/cpu/"
+#define CPU_LIST_LEN	4097	/* sysfs files have at most a page */
+int cpu_list_read(const char *name, char list[CPU_LIST_LEN]);
+bool cpu_list_has(const char *list, uint64_t cpu);
+
+/* The item "N" or "N-M" at *@at; *@at moves behind it and its comma. False: it is neither. */
+bool cpu_list_next(const char **at, uint64_t *first, uint64_t *last);
+
 /* Decimal or 0x number in [min, max]; @what names it in the sentence. */
 int parse_number(const char *word, const char *what, uint64_t min, uint64_t max,
 		 uint64_t *out, struct vmq_err *err);
