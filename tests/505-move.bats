@@ -35,6 +35,13 @@ settled()
 	[ "$1" -eq $(($2 + carried - (switched - $3) + full)) ]
 }
 
+# toured: no guest stood still for a grace period each time, where tours are possible
+toured()
+{
+	grep -q "stopping guests wait for grace periods" "$LOAD_LOG" ||
+		[ $(($(on a show -j | jq .adapter.tours) + $(on b show -j | jq .adapter.tours))) -gt 0 ]
+}
+
 start_guest()
 {
 	"$PROG/vhost-move" --a "$BATS_TEST_TMPDIR/a.sock" --b "$BATS_TEST_TMPDIR/b.sock" \
@@ -57,6 +64,7 @@ start_guest()
 	jq -e --argjson moves "$MOVES" '.moves == $moves and .pages_missed == 0 and
 		.pages_late == 0 and .pages_logged > 0 and .foreign == 0 and .doubled == 0' <<<"$guest"
 	wait_until 5 settled "$sent" "$(jq .received <<<"$guest")" "$(jq .other <<<"$guest")"
+	toured
 	report "moves: $guest, $sent frames sent"
 }
 

@@ -6,9 +6,17 @@
  */
 #include "unit.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "adapter/barrier.h"
+#include "adapter/tour.h"
 #include "common/util.h"
 
 #define REQUESTS 500
@@ -57,6 +65,80 @@ static void ask_again(struct barrier_request *req)
 	barrier_request(again_on, &again.req);
 }
 
+/* ---- urgent requests ---------------------------------------------------------- */
+
+#define URGENT 100
+
+/* One after the other, each third urgent. Return: whether each was answered once. */
+static bool ask_urgently(struct barrier *b)
+{
+	struct request r[URGENT] = { 0 };
+
+	for (int i = 0; i < URGENT; i++) {
+		r[i].req.done = done;
+		r[i].req.urgent = !(i % 3);
+	}
+	answered = 0;
+	for (int i = 0; i < URGENT; i++) {
+		barrier_request(b, &r[i].req);
+		if (r[i].req.urgent && !answered_within(b, i + 1))
+			return false;
+	}
+	if (!answered_within(b, URGENT))
+		return false;
+	for (int i = 0; i < URGENT; i++)
+		if (r[i].times != 1 || (i && r[i].round < r[i - 1].round))
+			return false;
+	return true;
+}
+
+static void test_urgent(struct barrier *b)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+
+	ok(ask_urgently(b), "urgent requests are answered once, in order, with the others");
+	diag("%llu waits, %llu tours", (unsigned long long)barrier_stats(b).passed,
+	     (unsigned long long)barrier_stats(b).tours);
+	if (tour_possible(&err))
+		skip(err.text, "tours answer them");
+	else
+		ok(barrier_stats(b).tours, "tours answer them");
+}
+
+/* Nothing may be run on another CPU: sched_setaffinity(2) fails as in a cpuset. */
+static bool forbid_tours(void)
+{
+	struct sock_filter insns[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_sched_setaffinity, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { .len = ARRAY_SIZE(insns), .filter = insns };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+}
+
+static void test_out_of_reach(void)
+{
+	struct vmq_err err = VMQ_ERR_INIT;
+	struct barrier *b;
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!forbid_tours() || barrier_open(&b, &err))
+			_exit(2);
+		if (!ask_urgently(b) || barrier_stats(b).tours)
+			_exit(1);
+		barrier_close(b);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	is_int(status, 0, "where CPUs are out of reach, grace periods answer urgent requests");
+}
+
 int main(void)
 {
 	static struct request r[REQUESTS];
@@ -99,6 +181,9 @@ int main(void)
 	for (int i = 0; i < REQUESTS; i++)
 		once += r[i].times == 1 && (!i || r[i].round >= r[i - 1].round);
 	ok(once == REQUESTS && first.times == 1, "each is answered once, in order");
+
+	test_urgent(b);
+	test_out_of_reach();
 
 	/* What is asked before the end is answered before the end, also from a done. */
 	answered = 0;

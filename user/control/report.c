@@ -197,6 +197,7 @@ static json_t *capabilities(void)
 json_t *report_show(struct service *s, const struct actor *who)
 {
 	const struct datapath_config *dp = datapath_cfg(s->datapath);
+	struct barrier_stats waits = barrier_stats(s->barrier);
 	const struct attach_info *in = s->info;
 	uint32_t waiting = queue_waiting(s);
 	struct vmq_err err = VMQ_ERR_INIT;
@@ -219,7 +220,8 @@ json_t *report_show(struct service *s, const struct actor *who)
 		json_object_set_new(a, "attached_why", json_string(err.text));
 	json_object_set_new(a, "pid", json_integer(getpid()));
 	json_object_set_new(a, "uptime_s", json_integer((now_ns() - s->started_ns) / 1000000000));
-	json_object_set_new(a, "barriers", json_integer((json_int_t)barrier_passed(s->barrier)));
+	json_object_set_new(a, "barriers", json_integer((json_int_t)waits.passed));
+	json_object_set_new(a, "tours", json_integer((json_int_t)waits.tours));
 	json_object_set_new(a, "chunk", json_integer(dp->chunk));
 	json_object_set_new(a, "max_frame", json_integer(s->cfg.attach.max_frame));
 	json_object_set_new(a, "cpus", ints(s->cfg.cpu, s->cfg.n_cpus));

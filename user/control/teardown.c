@@ -186,25 +186,21 @@ static void operation_passed(struct barrier_request *req)
 		operation_drained(&q->op.drain);
 }
 
-static void operation_begin(struct queue *q, bool frees, uint16_t narrow, uint32_t timeout_ms,
-			    void (*done)(struct queue *q, void *arg), void *arg)
+static void operation_begin(struct queue *q, const struct operation *what, uint32_t timeout_ms)
 {
+	struct barrier *b = q->service->barrier;
+
 	q->busy = true;
-	q->op = (struct operation){
-		.free = frees,
-		.narrow = narrow,
-		.began_ns = now_ns(),
-		.barrier.done = operation_passed,
-		.drain.deadline_ns = now_ns() + timeout_ms * 1000000ULL,
-		.done = done,
-		.arg = arg,
-	};
-	barrier_request(q->service->barrier, &q->op.barrier);
+	q->op = *what;
+	q->op.began_ns = now_ns();
+	q->op.barrier.done = operation_passed;
+	q->op.drain.deadline_ns = q->op.began_ns + timeout_ms * 1000000ULL;
+	barrier_request(b, &q->op.barrier);
 }
 
 void queue_flush(struct queue *q, void (*done)(struct queue *q, void *arg), void *arg)
 {
-	operation_begin(q, false, 0, DRAIN_TIMEOUT_MS, done, arg);
+	operation_begin(q, &(struct operation){ .done = done, .arg = arg }, DRAIN_TIMEOUT_MS);
 }
 
 /*
@@ -216,19 +212,22 @@ void queue_flush(struct queue *q, void (*done)(struct queue *q, void *arg), void
 void queue_narrow(struct queue *q, uint16_t width, void (*done)(struct queue *q, void *arg),
 		  void *arg)
 {
-	operation_begin(q, false, width, NARROW_TIMEOUT_MS, done, arg);
+	operation_begin(q, &(struct operation){ .narrow = width, .done = done, .arg = arg },
+			NARROW_TIMEOUT_MS);
 }
 
 /*
  * A guest that has stopped gives no more buffers. So nothing is waited for when it
- * has no room, and the bound is for a busy machine.
+ * has no room, and the bound is for a busy machine. One that is being moved does not
+ * run anywhere until we have answered, hence the hurry.
  */
 #define QUIESCE_TIMEOUT_MS 2000
 
 void queue_quiesce(struct queue *q, void (*done)(struct queue *q, void *arg))
 {
-	operation_begin(q, false, 0, QUIESCE_TIMEOUT_MS, done, NULL);
-	q->op.drain.stopped = true;
+	const struct operation op = { .drain.stopped = true, .barrier.urgent = true, .done = done };
+
+	operation_begin(q, &op, QUIESCE_TIMEOUT_MS);
 }
 
 /* ---- clear ------------------------------------------------------------- */
@@ -348,7 +347,7 @@ int queue_drain(struct queue *q, uint32_t timeout_ms,
 	rc = clear_all(q, err);
 	if (rc)
 		return rc;
-	operation_begin(q, false, 0, timeout_ms, done, arg);
+	operation_begin(q, &(struct operation){ .done = done, .arg = arg }, timeout_ms);
 	return 1;
 }
 
@@ -369,7 +368,8 @@ int queue_free(struct queue *q, void (*done)(struct queue *q, void *arg), void *
 		return next;
 	}
 	queue_enter(q, next);
-	operation_begin(q, true, 0, DRAIN_TIMEOUT_MS, done, arg);
+	operation_begin(q, &(struct operation){ .free = true, .done = done, .arg = arg },
+			DRAIN_TIMEOUT_MS);
 	return 1;
 }
 
