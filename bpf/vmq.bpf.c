@@ -12,11 +12,10 @@
  *   redirect to the pair's socket on this RX queue
  *
  * What matches nothing is passed to the host, queue 0, by hash through a CPUMAP if
- * RSS of queue 0 is on (host.h). No queue's state is
- * looked at: only filters of Running queues are in the FIB, so a queue that is
- * stopped gets nothing because nothing matches. The frame itself is never
- * changed. User space never stops frames: it changes the maps under them
- * (user/adapter/fib.c).
+ * RSS of queue 0 is on (host.h). No queue's state is looked at: only filters of
+ * Running queues are in the FIB, so a queue that is stopped gets nothing because
+ * nothing matches. The frame itself is never changed. User space never stops
+ * frames: it changes the maps under them (user/adapter/fib.c).
  *
  * Every frame is counted once, by what became of it: `unmatched`, `multicast`,
  * `malformed`, `rxq_range` and `filtered` of the adapter and the four counters
@@ -251,9 +250,10 @@ static __always_inline void reserve_pages(void)
 /*
  * For devices that take tags out of frames: the driver tells what it took, and
  * that is the outermost tag. Without one it says -ENODATA, and the tags are
- * those in the frame. And for those whose hash is of use. No frame goes to another CPU here: a CPUMAP carries no tag
- * that is not in the frame, and before 6.16 a device-bound program that knows one
- * cannot be loaded at all (bpf_prog_map_compatible()).
+ * those in the frame. And for those whose hash is of use. No frame goes to another
+ * CPU here: a CPUMAP carries no tag that is not in the frame, and before 6.16 a
+ * device-bound program that knows one cannot be loaded at all
+ * (bpf_prog_map_compatible()).
  */
 SEC("xdp.frags")
 int vmq_rx_kfunc(struct xdp_md *ctx)

@@ -20,7 +20,7 @@
 
 /* Limits. A queue id fits 12 bits of a FIB value and 16 bits of OOB. */
 #define VMQ_QUEUES_MAX		1024	/* queue ids 1 ... 1024; 0 is the host */
-#define VMQ_QUEUES_WAITING	64	/* ids beyond a lower limit of queues, for those on queue 0 */
+#define VMQ_QUEUES_WAITING	64	/* ids beyond a lower limit: of queues on queue 0 */
 #define VMQ_PAIRS_MAX		64	/* pairs of one queue */
 #define VMQ_SLOTS_MAX		4096	/* (queue, pair) slots of one adapter */
 #define VMQ_RXQS_MAX		256	/* RX queues of one device */

@@ -18,11 +18,11 @@
  *
  * A start after a crash always takes one road, whatever the ABI of what it
  * finds: new maps are made in PINDIR/NAME+new, the records are copied, those of
- * counters are pinned there as they are, the directories swap by rename(2), and the pinned link is switched to the new
- * program with bpf_link_update() (which does not repeat attach's checks: device,
- * mode and frags are compared first). Until queues run again frames go to the
- * host. attach_open() never destroys what it cannot use: pins of another
- * device, namespace or a newer ABI are refused with a sentence.
+ * counters are pinned there as they are, the directories swap by rename(2), and the
+ * pinned link is switched to the new program with bpf_link_update() (which does not
+ * repeat attach's checks: device, mode and frags are compared first). Until queues
+ * run again frames go to the host. attach_open() never destroys what it cannot use:
+ * pins of another device, namespace or a newer ABI are refused with a sentence.
  *
  * Owned by the service; control thread only. The descriptors and mappings
  * returned stay the attachment's.

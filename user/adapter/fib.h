@@ -54,8 +54,9 @@ int fib_del(struct fib *f, uint64_t key);		/* 0 or -ENOENT */
  * then fib_commit() - frames see the whole change at once - or fib_abort().
  * Begin does in the other half what has changed since it was in use (copies the
  * table if that is much: 1 ms, 5 ms with 65,536 filters), and waits for a grace period
- * unless one has passed since then (fib_passed()). -EBUSY: one is open already. After a fib_set() that failed with -ENOSPC below the
- * limit a transaction can only be aborted: fib_commit() says -ENOSPC.
+ * unless one has passed since then (fib_passed()). -EBUSY: one is open already. After a
+ * fib_set() that failed with -ENOSPC below the limit a transaction can only be aborted:
+ * fib_commit() says -ENOSPC.
  */
 int fib_begin(struct fib *f);
 int fib_commit(struct fib *f);

@@ -210,7 +210,8 @@ int filters_add(struct filters *fs, const struct vmq_filter_key *key,
 	if (rc)
 		return rc;
 	if (fs->count == VMQ_FILTERS_MAX)
-		return vmq_err(err, -ENOSPC, "all %u filters are in use; clear some first", VMQ_FILTERS_MAX);
+		return vmq_err(err, -ENOSPC, "all %u filters are in use; clear some first",
+			       VMQ_FILTERS_MAX);
 	if (!rec->id) {
 		while (fs->node[fs->lowest].used)
 			fs->lowest++;

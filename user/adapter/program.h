@@ -17,7 +17,7 @@ struct vmq_bpf;
 struct program_config {
 	int	 ifindex;
 	uint32_t stride, max_frame, slots, ids;
-	/* What the driver is asked for each frame, by vmq_rx_kfunc, bound to ifindex; else vmq_rx. */
+	/* What the driver is asked for each frame, by vmq_rx_kfunc, bound; else vmq_rx. */
 	bool	 ask_tag, ask_hash;
 	const char *counters;	/* directory whose maps of counters go on; NULL: none */
 };

@@ -24,7 +24,7 @@ static uint32_t key_window(const uint8_t key[VMQ_RSS_KEY_LEN], unsigned int n)
 	return (uint32_t)(bits >> (8 - n % 8));
 }
 
-void rss_key_table(struct vmq_toeplitz_key *out, const uint8_t key[VMQ_RSS_KEY_LEN])
+static void rss_key_table(struct vmq_toeplitz_key *out, const uint8_t key[VMQ_RSS_KEY_LEN])
 {
 	unsigned int row, v, bit;
 

@@ -12,16 +12,6 @@
 #include "vmq/abi.h"
 
 /**
- * rss_key_table() - a Toeplitz key as look-up tables
- * @out: the tables
- * @key: the key
- *
- * bpf/rss.h then needs one look-up per four bits of input instead of four
- * shifts, tests and additions.
- */
-void rss_key_table(struct vmq_toeplitz_key *out, const uint8_t key[VMQ_RSS_KEY_LEN]);
-
-/**
  * rss_update() - new parameters and key, as one change to readers
  * @rss: the queue's record
  * @toeplitz: the queue's keys

@@ -131,10 +131,11 @@ struct channel_ops {
 		    const struct channel_config *cfg, struct vmq_err *err);
 
 	/*
-	 * Give frames to the guest, joined ones as one if it takes them; `res` is added to, not cleared. Return: how
-	 * many frames from the front are settled (delivered or dropped, all
-	 * counted in `res`). Fewer than @n: the guest has no room now; the caller
-	 * keeps the rest and tries again when new frames or a kick arrive.
+	 * Give frames to the guest, joined ones as one if it takes them; `res` is
+	 * added to, not cleared. Return: how many frames from the front are settled
+	 * (delivered or dropped, all counted in `res`). Fewer than @n: the guest has
+	 * no room now; the caller keeps the rest and tries again when new frames or a
+	 * kick arrive.
 	 */
 	int (*rx_burst)(struct channel *ch, int pair, const struct frame *f, int n,
 			struct channel_rx *res);

@@ -11,8 +11,8 @@
  *	vhost_user_mem.c	those about the guest's memory
  *	vhost_user_move.c	how a guest comes, is stopped, and is announced
  *
- * All but the rings belongs to the vhost-user thread; other threads get in by
- * vhost_user_call(). Rings have locks of their own (vring.h).
+ * All but the rings belongs to the vhost-user thread; other threads have things done
+ * there (vhost_user_attach(), vhost_user_detach()). Rings have locks of their own (vring.h).
  */
 #ifndef VMQ_VHOST_USER_H
 #define VMQ_VHOST_USER_H
@@ -246,7 +246,8 @@ int vhost_user_handle(struct vhost_user *vu, struct vmq_err *err);
 
 /*
  * What does one message; in the table. Return: 0; 1: understood, not done;
- * VHOST_USER_LATER: call again when vu->quiet is set; -errno with a sentence: the message cannot be right. May write an answer to @m.
+ * VHOST_USER_LATER: call again when vu->quiet is set; -errno with a sentence: the
+ * message cannot be right. May write an answer to @m.
  */
 #define VHOST_USER_LATER 2
 typedef int vhost_user_handler(struct vhost_user *vu, struct vhost_user_msg *m,

@@ -4,9 +4,10 @@
  *
  * What the kernel does in tcp_gso_segment() and __udp_gso_segment() when a
  * device cannot, done here for frames that the uplink's packet socket gives to
- * a guest, and for those that a guest leaves to us to cut. Each segment is a copy of the headers with the fields changed that
- * differ, plus its share of the payload; its checksums are computed afresh, so
- * that nothing depends on the state they had in the joined frame.
+ * a guest, and for those that a guest leaves to us to cut. Each segment is a copy
+ * of the headers with the fields changed that differ, plus its share of the
+ * payload; its checksums are computed afresh, so that nothing depends on the state
+ * they had in the joined frame.
  *
  * Being right with any bytes at all comes first.
  */

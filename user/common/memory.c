@@ -111,7 +111,8 @@ int memory_admit(uint64_t bytes, struct vmq_err *err)
 {
 	struct memory_group group;
 
-	if (memory_group("/proc/self/cgroup", "/sys/fs/cgroup", &group) || group.left >= bytes + RESERVE)
+	if (memory_group("/proc/self/cgroup", "/sys/fs/cgroup", &group) ||
+	    group.left >= bytes + RESERVE)
 		return 0;
 	return vmq_err(err, -ENOBUFS, "%" PRIu64 " of the %" PRIu64 " MiB are left that memory.max "
 		       "allows control group %s; raise it (systemd: MemoryMax=)", group.left >> 20,

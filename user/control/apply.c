@@ -23,6 +23,7 @@
 
 #include "common/parse.h"
 #include "common/util.h"
+#include "control/host.h"
 #include "control/queue.h"
 #include "control/teardown.h"
 
@@ -112,7 +113,7 @@ static int read_target(struct apply *a, struct change *c, const char *name, stru
 	c->target = VMQ_TARGET_SLOT;
 	if (!strcmp(name, "drop")) {
 		c->target = VMQ_TARGET_DROP;
-	} else if (!strcmp(name, "host") || !strcmp(name, "0")) {
+	} else if (host_is(name)) {
 		c->target = VMQ_TARGET_HOST;
 	} else {
 		c->to = find_queue(a, name);

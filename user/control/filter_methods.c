@@ -10,14 +10,10 @@
 
 #include "common/parse.h"
 #include "common/util.h"
+#include "control/host.h"
 #include "control/methods.h"
 #include "control/report.h"
 #include "control/teardown.h"
-
-static bool names_host(const char *word)
-{
-	return !strcmp(word, "host") || !strcmp(word, "0");
-}
 
 void filter_list(void *service, struct request *r)
 {
@@ -26,7 +22,7 @@ void filter_list(void *service, struct request *r)
 	int rc, only = FILTERS_ALL;
 	struct queue *q;
 
-	if (word && names_host(word)) {
+	if (host_is(word)) {
 		only = 0;
 	} else if (word && !strcmp(word, "drop")) {
 		only = FILTERS_DROP;
@@ -100,7 +96,7 @@ void filter_add(void *service, struct request *r)
 	int rc = 0;
 	size_t i;
 
-	if (!drop && !names_host(name)) {
+	if (!drop && !host_is(name)) {
 		q = queue_of(s, r, name, true);
 		if (!q)
 			goto out;

@@ -29,7 +29,7 @@ static bool is_on(const struct vmq_queue_record *rec)
 	return (rec->flags & (VMQ_QUEUE_F_RSS | VMQ_QUEUE_F_RSS_OFF)) == VMQ_QUEUE_F_RSS;
 }
 
-bool host_rss_on(const struct service *s)
+static bool host_rss_on(const struct service *s)
 {
 	return is_on(&s->host);
 }

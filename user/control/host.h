@@ -27,8 +27,6 @@ int host_restore(const struct vmq_queue_record *rec, void *service);
 /* Does a user mean queue 0? */
 bool host_is(const char *name);
 
-bool host_rss_on(const struct service *s);
-
 /* What rss.show says of it. */
 json_t *host_rss_json(struct service *s);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "control/apply.h"
+#include "control/host.h"
 #include "control/methods.h"
 #include "control/report.h"
 
@@ -56,7 +57,7 @@ int queue_named(struct service *s, struct request *r, const char *name, bool cha
 	if (*q)
 		return who.uid && (change || (*q)->rec.owner != who.uid)
 			       ? queue_may_change(*q, &who, err) : 0;
-	if (!strcmp(name, "host") || !strcmp(name, "0"))
+	if (host_is(name))
 		return vmq_err(err, -EINVAL, "queue 0 is the host: it is always there and cannot be "
 			       "made, changed or freed");
 	return vmq_err(err, -ENOENT, "no queue %s", name);

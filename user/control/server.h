@@ -10,8 +10,8 @@
  * and its reply {"version":1, "id":7, "result":{…}} or
  * {"version":1, "id":7, "error":{"code":"ENOENT","exit":3,"message":"…"}}.
  * A connection that called "monitor" also gets {"version":1, "event":…}. A
- * reply too long for one message comes in parts, a request too long in a memfd. vmq-protocol(7) is the whole
- * of it.
+ * reply too long for one message comes in parts, a request too long in a memfd.
+ * vmq-protocol(7) is the whole of it.
  *
  * A peer is known by SO_PEERCRED. Uid 0 is the administrator; others must be
  * allowed by the socket's mode and act on what is theirs (F-13, F-17, R-12).

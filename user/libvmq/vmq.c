@@ -7,8 +7,9 @@
  * (kept until somebody asks), and the late replies of calls that timed out
  * (thrown away: their ids are known to be old).
  *
- * The socket is non-blocking and everything waits in poll(2), so that a service
- * that is stopped in a debugger costs a timeout and not the caller's life.
+ * Nothing but connect(2), which has a timeout of its own, waits in the socket: all
+ * else waits in poll(2), so that a service that is stopped in a debugger costs a
+ * timeout and not the caller's life.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -2,9 +2,9 @@
 /*
  * stats.c - vmqctl stats: where the frames went
  *
- * With --cpus a row per CPU. Otherwise a row per queue with what one looks at first, and below it every other
- * counter that is not zero, by its own name: a counter that is new in the
- * service needs no change here. With --watch the figures are rates, taken from
+ * With --cpus a row per CPU. Otherwise a row per queue with what one looks at first,
+ * and below it every other counter that is not zero, by its own name: a counter that
+ * is new in the service needs no change here. With --watch the figures are rates, taken from
  * the difference of two answers and the time between them.
  */
 #include <errno.h>
