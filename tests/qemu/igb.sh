@@ -53,6 +53,17 @@ for q in 0 1 2 3; do
 done
 check_life --cpus 0-1
 check "VLAN extraction is on again" feature_is rx-vlan-offload on
+
+# What was switched off is put back under the name that the interface has by then.
+check "the service starts once more" start_load --cpus 0-1
+check "VLAN extraction is off again" feature_is rx-vlan-offload off
+ip link set $NIC name other0
+check "and the interface gets another name" wait_until adapter_is interface other0
+check "the service ends" stop_load
+NIC=other0
+check "VLAN extraction is on again under that name" feature_is rx-vlan-offload on
+ip link set $NIC name nic0
+NIC=nic0
 ethtool -X $NIC default
 ethtool -L $NIC combined 2
 check "interrupts are where they were" irqs_are -rx- "$was"

@@ -443,6 +443,8 @@ const struct attach_info *attach_info(const struct attachment *a)
 
 void attach_close(struct attachment *a, bool detach)
 {
+	char name[IF_NAMESIZE];
+
 	if (!a)
 		return;
 	if (detach) {
@@ -450,7 +452,9 @@ void attach_close(struct attachment *a, bool detach)
 		bpf_link_detach(a->link_fd);
 		pins_remove(a->pins.dir);
 		pins_remove_base(&a->pins);
-		tags_restore(a->info.dev.name, a->lock.rx_vlan);
+		/* It may have another name by now. */
+		if (if_indextoname((unsigned int)a->info.dev.ifindex, name))
+			tags_restore(name, a->lock.rx_vlan);
 	}
 	close(a->link_fd);
 	program_unload(&a->program);
