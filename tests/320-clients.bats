@@ -96,6 +96,12 @@ names_are()
 	names_are "roots "
 }
 
+@test "a maker with a large uid is named by it" {
+	user 4000000000 queue add far --mac $M1
+	[ "$(ctl queue show far -j | jq '.queue | .owner, .filter_list[].owner' | uniq)" = 4000000000 ]
+	user 4000000000 queue del far
+}
+
 @test "F-13 F-28 anybody may set filters on queue 0 and the drop queue, and clear only his own" {
 	user 1000 filter add host --mac $M1
 	user 1000 filter add drop --mac $M2

@@ -62,7 +62,7 @@ static json_t *queue_json(struct queue *q)
 	for (i = 0; i < q->rec.n_macs; i++)
 		json_array_append_new(macs, mac_json(q->rec.mac[i]));
 	o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:o, s:s, s:b, s:b, s:i, s:i, s:i,"
-		      " s:i, s:b}",
+		      " s:I, s:b}",
 		      "id", (int)q->id, "name", q->rec.name, "vm", q->rec.vm, "state",
 		      state_operational_name(q->state), "phase", state_name(q->state), "macs", macs,
 		      "vlan", vlan_json(q->rec.rule), "pairs", (int)q->rec.pairs, "cpus",
@@ -70,7 +70,7 @@ static json_t *queue_json(struct queue *q)
 		      !!(q->rec.flags & VMQ_QUEUE_F_TRUST), "paused",
 		      !!(q->rec.flags & VMQ_QUEUE_F_PAUSED), "ring", (int)queue_ring(q), "weight",
 		      (int)q->rec.weight, "filters", (int)filters_of(q->service->filters, q->id),
-		      "owner", (int)q->rec.owner, "gro",
+		      "owner", (json_int_t)q->rec.owner, "gro",
 		      !(q->rec.flags & VMQ_QUEUE_F_NO_GRO));
 	if (o)
 		json_object_set_new(o, "rss", json_boolean(queue_rss_on(q)));
@@ -102,11 +102,11 @@ json_t *report_filter(struct service *s, const struct filter *f)
 	const struct queue *q = s->queue[f->rec.queue];
 	bool drop = f->rec.target == VMQ_TARGET_DROP;
 
-	return json_pack("{s:i, s:i, s:s, s:o, s:o, s:s, s:i}", "id", (int)f->rec.id, "queue",
+	return json_pack("{s:i, s:i, s:s, s:o, s:o, s:s, s:I}", "id", (int)f->rec.id, "queue",
 			 (int)f->rec.queue, "queue_name",
 			 drop ? "drop" : q ? q->rec.name : "host", "mac", mac_json(f->key.mac),
 			 "vlan", vlan_json(f->key.rule), "action", drop ? "drop" : "queue", "owner",
-			 (int)f->rec.owner);
+			 (json_int_t)f->rec.owner);
 }
 
 struct filter_list {
