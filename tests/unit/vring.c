@@ -183,6 +183,16 @@ static void test_rx_room(void)
 	f[1] = frame_of(data, 100);
 	is_int(give(f, 2, &res), 2, "rx: a frame beyond the whole ring is settled");
 	ok(res.error == 1 && res.delivered == 1, "rx: as an error, and the next one delivered");
+	begin(BASIC | F(VIRTIO_NET_F_MRG_RXBUF), NUM, 0);
+	for (i = 0; i < (int)NUM; i += 2) {
+		uint16_t head = driver_desc(&d, GUEST_GPA + slot((uint32_t)i), 512,
+					    RING_DESC_WRITE | RING_DESC_NEXT);
+
+		driver_desc(&d, GUEST_GPA + slot((uint32_t)i + 1), 512, RING_DESC_WRITE);
+		driver_offer(&d, head);
+	}
+	is_int(give(f, 2, &res), 2, "rx: it is also if two descriptors make a buffer");
+	ok(res.error == 1 && res.delivered == 1, "rx: an error as well, and the next one delivered");
 
 	begin(BASIC | F(RING_F_EVENT_IDX), NUM, 0);
 	driver_give(&d, slot(0), 512, RING_DESC_WRITE);

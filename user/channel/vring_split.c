@@ -165,6 +165,8 @@ static int split_walk(struct vring *r, struct chain *c, uint32_t i, uint64_t tab
 		if (d.next >= n)
 			return vring_break(r, "descriptor %u does not exist", d.next);
 		i = d.next;
+		if (!table_n)
+			c->slots++;
 	}
 }
 
