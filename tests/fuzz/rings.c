@@ -6,7 +6,8 @@
  * over the memory in which both rings lie, so that indices, descriptors, tables
  * and buffers are all the fuzzer's. Whatever it writes there, the device must
  * stay inside its memory and come to an end. What a batch left is changed a
- * little between two batches, as a guest would that goes on.
+ * little between two batches, as a guest would that goes on. Frames for the guest are
+ * joined ones, too, for rings that take them.
  */
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -22,13 +23,14 @@
 #define SIZE	0x4000u		/* two regions of 8 KiB */
 #define GPA	0x10000ull
 #define ROUNDS	4
+#define FRAMES	9
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct choice {
 	uint8_t features;
 	uint8_t num;		/* log2 */
-	uint8_t frames;
+	uint8_t frames;		/* how many, and as how many joined ones */
 	uint8_t length;
 	uint16_t base;
 	uint16_t step[ROUNDS];	/* added to the available index before each batch; packed:
@@ -38,7 +40,8 @@ struct choice {
 static const uint64_t feature_of[8] = {
 	1ull << VIRTIO_F_VERSION_1, 1ull << VIRTIO_NET_F_MRG_RXBUF,
 	1ull << RING_F_INDIRECT_DESC, 1ull << RING_F_EVENT_IDX, 1ull << VIRTIO_NET_F_CSUM,
-	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6, 0,
+	1ull << VIRTIO_NET_F_HOST_TSO4 | 1ull << VIRTIO_NET_F_HOST_TSO6 |
+	1ull << VIRTIO_NET_F_GUEST_CSUM | 1ull << VIRTIO_NET_F_GUEST_TSO4, 0,
 	1ull << VIRTIO_F_RING_PACKED,
 };
 
@@ -85,13 +88,55 @@ static void step_packed(struct vring *r, uint16_t step)
 		ring[step / 64 % r->num].tail ^= AVAIL | USED;
 }
 
+/*
+ * Give frames, some of them joined, and again what is left when the ring broke or had
+ * no room. Every frame that is settled is counted once.
+ */
+static void give(struct vring *r, const struct choice *c)
+{
+	static uint8_t bytes[2048];
+	int n = c->frames % FRAMES, train = c->frames / FRAMES % FRAMES, settled, at, i;
+	struct frame_join join = { .frames = train, .headers_len = MIN(54u, 16 + c->length * 7u) };
+	struct channel_rx res = { 0 };
+	struct frame f[FRAMES];
+
+	join.hdr.gso_type = c->length & 1 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+	for (i = 0; i < FRAMES; i++) {
+		f[i] = (struct frame){
+			.part = { { bytes, 12 }, { bytes, 4 }, { bytes, c->length * 7u } },
+			.parts = 3, .len = 16 + c->length * 7u,
+		};
+		if (train > 1 && i % train == 0 && i + train <= n)
+			f[i].join = &join;
+	}
+	for (at = 0, i = 0; i < 2 && at < n; i++, at += settled) {
+		vring_rx(r, f + at, n - at, &res, &settled);
+		if (settled < 0 || settled > n - at)
+			abort();
+	}
+	if (res.delivered + res.error + res.full != (uint32_t)at || res.joined > res.delivered)
+		abort();
+}
+
+static void take(struct vring *r, const struct choice *c)
+{
+	static uint8_t out[FRAMES][512];
+	struct frame_buf buf[FRAMES];
+	int n, i;
+
+	for (i = 0; i < FRAMES; i++)
+		buf[i] = (struct frame_buf){ .data = out[i], .room = sizeof(out[i]) };
+	vring_tx(r, buf, c->frames % FRAMES, &n);
+	if (n < 0 || n > c->frames % FRAMES)
+		abort();
+	for (i = 0; i < n; i++)
+		if (buf[i].len > buf[i].room)
+			abort();
+}
+
 static void run(struct vring *r, const struct choice *c, bool tx)
 {
-	static uint8_t bytes[2048], out[8][512];
-	struct frame_buf buf[8];
-	struct channel_rx res = { 0 };
-	struct frame f[8];
-	int n, i, k;
+	int k;
 
 	for (k = 0; k < ROUNDS; k++) {
 		if (r->features & 1ull << VIRTIO_F_RING_PACKED) {
@@ -101,22 +146,10 @@ static void run(struct vring *r, const struct choice *c, bool tx)
 
 			*idx = (uint16_t)(*idx + c->step[k]);
 		}
-		for (i = 0; i < 8; i++) {
-			buf[i] = (struct frame_buf){ .data = out[i], .room = sizeof(out[i]) };
-			f[i] = (struct frame){
-				.part = { { bytes, 12 }, { bytes, 4 }, { bytes, c->length * 7u } },
-				.parts = 3, .len = 16 + c->length * 7u,
-			};
-		}
 		if (tx)
-			vring_tx(r, buf, c->frames % 9, &n);
+			take(r, c);
 		else
-			vring_rx(r, f, c->frames % 9, &res, &n);
-		if (n < 0 || n > 8 || res.delivered + res.error > 8 * ROUNDS)
-			abort();
-		for (i = 0; tx && i < n; i++)
-			if (buf[i].len > buf[i].room)
-				abort();
+			give(r, c);
 	}
 }
 
