@@ -62,7 +62,7 @@ canned()
 	[[ $output == *"uptime "*" 1 d 02:03:04"* ]]
 	[[ $output == *"per_rx_queue 4096, free 1024, ring 256"* ]]
 	[[ $output == *"brand new "*" thing"* ]]
-	[[ $output =~ 1\ +web1\ +vm-1\ +running\ +running\ +-\ +100\ +52:54:00:00:00:01,52:54:00:00:00:02\ +1\ +1\ +2\ +tap:web1,netns=vm1 ]]
+	[[ $output =~ 1\ +web1\ +vm-1\ +running\ +running\ +-\ +100\ +52:54:00:00:00:01,52:54:00:00:00:02\ +1\ +1\ +2\ +up\ +tap:web1,netns=vm1 ]]
 	[[ $output =~ 0\ +host\ +-\ +running ]]
 	shown=$output
 	run -0 ctl show

@@ -66,6 +66,28 @@ start_sending()
 	wait_until 10 stat_reaches vm1 matched 1
 }
 
+# channel_is STATE: queue show tells it, and queue list
+channel_is()
+{
+	[ "$(ctl -j queue show vm1 | jq -r .queue.channel_state)" = "$1" ] &&
+		ctl queue list | grep -E "^ *1 vm1 .* $1 +vhost-user:"
+}
+
+@test "a queue tells whether its guest is there" {
+	ctl queue add vm1 --mac $M1 --channel "vhost-user:$SOCKET"
+	channel_is down
+	start_guest 1
+	wait_until 5 channel_is up
+	reap guest KILL || :
+	wait_until 5 channel_is down
+
+	make_guest vm2
+	ctl queue add vm2 --mac 52:54:00:00:00:02 --channel tap:eth0,netns=vm2
+	[ "$(ctl -j queue show vm2 | jq -r .queue.channel_state)" = up ]
+	ctl queue add vm3 --channel none
+	ctl -j queue show vm3 | jq -e '.queue | has("channel_state") | not'
+}
+
 @test "Q-16 pairs are taken away and given back under a guest's two rings: nothing is lost" {
 	ctl queue add vm1 --mac $M1 --pairs 2 --cpu 0,1 --ring 4096 --channel "vhost-user:$SOCKET"
 	ctl rss set vm1 --key $PARITY --table 0,1

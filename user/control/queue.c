@@ -208,10 +208,17 @@ static int pick_cpus(struct service *s, struct vmq_queue_record *rec, uint32_t i
 	return 0;
 }
 
+/* Those events that tell what it is from now on, and not what it does. */
+static const char *const channel_states[] = { "up", "down", "lost" };
+
 static void channel_event(void *arg, const char *what, const char *detail)
 {
 	struct queue *q = arg;
 
+	/* Here and not when the event is read: those can be lost, this must not. */
+	for (size_t i = 0; i < ARRAY_SIZE(channel_states); i++)
+		if (!strcmp(what, channel_states[i]))
+			store_relaxed(&q->channel_state, channel_states[i]);
 	event_post(q->service, q->id, what, detail);
 }
 
@@ -234,14 +241,19 @@ static int open_channel(struct queue *q, bool adopt, struct channel **ch, struct
 	int rc;
 
 	*ch = NULL;
+	q->channel_state = "down";
 	rc = channel_open(ch, q->rec.channel, &cfg, &why);
-	if (!rc)
+	if (!rc) {
+		if (!*ch)
+			q->channel_state = NULL;
 		return 0;
+	}
 	if (!adopt)
 		return vmq_err(err, rc, "%s", why.text);
 	/* The queue is the administrator's and outlives what its channel needs. */
 	log_warn("queue %s: %s", q->rec.name, why.text);
 	q->channel_lost = strdup(why.text);
+	q->channel_state = "lost";
 	return 0;
 }
 

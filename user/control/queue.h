@@ -53,6 +53,7 @@ struct queue {
 	struct own_address own[VMQ_MACS_MAX];	/* of its port */
 	uint64_t client_id;	/* connection it belongs to; 0: outlives all */
 	struct port *port;
+	const char *channel_state;	/* any thread; "up", "down" or "lost", NULL: no channel */
 	char	*channel_lost;	/* why a restart could not open the channel, or NULL */
 	uint32_t ring;		/* entries of its rings while it has any, else 0 */
 	uint16_t slot[VMQ_PAIRS_MAX];

@@ -56,6 +56,7 @@ static json_t *host_queue(struct service *s)
 
 static json_t *queue_json(struct queue *q)
 {
+	const char *channel_state = load_relaxed(&q->channel_state);
 	json_t *macs = json_array(), *o;
 	int i;
 
@@ -74,6 +75,8 @@ static json_t *queue_json(struct queue *q)
 		      !(q->rec.flags & VMQ_QUEUE_F_NO_GRO));
 	if (o)
 		json_object_set_new(o, "rss", json_boolean(queue_rss_on(q)));
+	if (o && channel_state)
+		json_object_set_new(o, "channel_state", json_string(channel_state));
 	if (o && q->channel_lost)
 		json_object_set_new(o, "channel_lost", json_string(q->channel_lost));
 	if (o && q->rec.flags & VMQ_QUEUE_F_WAITS)

@@ -29,6 +29,7 @@ static const struct column queue_columns[] = {
 	{ "CPUS", "cpus", true, false },
 	{ "PAIRS", "pairs", true, false },
 	{ "FILTERS", "filters", true, false },
+	{ "GUEST", "channel_state", false, false },
 	{ "CHANNEL", "channel", false, true },
 };
 
