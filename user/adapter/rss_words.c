@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/parse.h"
+
 const struct rss_type rss_types[] = {
 	{ "ipv4", VMQ_HASH_IPV4 },
 	{ "tcp4", VMQ_HASH_TCP_IPV4 },
@@ -39,14 +41,6 @@ int rss_parse_type(const char *word, uint16_t *bits, struct vmq_err *err)
 		snprintf(list + strlen(list), sizeof(list) - strlen(list), ", %s", t->name);
 	}
 	return vmq_err(err, -EINVAL, "there is no hash type '%.20s'; there are %s", word, list);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 int rss_parse_key(const char *word, uint8_t key[VMQ_RSS_KEY_LEN], struct vmq_err *err)

@@ -16,7 +16,7 @@
 #include "common/parse.h"
 #include "vmq/abi.h"
 
-static int hex_digit(char c)
+int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';

@@ -15,6 +15,8 @@
 
 #include "common/err.h"
 
+int hex_digit(char c);	/* its value, or -1 */
+
 /* "52:54:00:00:00:01". Group addresses and all-zero are refused. */
 int parse_mac(const char *word, uint8_t mac[6], struct vmq_err *err);
 #define MAC_STRLEN 18

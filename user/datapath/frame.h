@@ -44,6 +44,15 @@ static inline bool frame_is_link_local(const uint8_t *data)
 	       !(data[5] & 0xf0);
 }
 
+/* A tag as it stands in a frame. */
+static inline void frame_put_tag(uint8_t tag[VLAN_HLEN], uint16_t tpid, uint16_t tci)
+{
+	tag[0] = (uint8_t)(tpid >> 8);
+	tag[1] = (uint8_t)tpid;
+	tag[2] = (uint8_t)(tci >> 8);
+	tag[3] = (uint8_t)tci;
+}
+
 /**
  * frame_build() - describe a frame as it shall reach a guest
  * @f: out

@@ -696,10 +696,7 @@ static void port_dress(struct frame *f, const struct frame_info *fi, uint16_t vl
 	}
 	if (ours)
 		tci |= fi->tci & ~0xfff;
-	tag[0] = ETH_P_8021Q >> 8;
-	tag[1] = ETH_P_8021Q & 0xff;
-	tag[2] = (uint8_t)(tci >> 8);
-	tag[3] = tci & 0xff;
+	frame_put_tag(tag, ETH_P_8021Q, tci);
 	frame_build(f, fi->data, fi->len, ours ? VLAN_HLEN : 0, tag);
 }
 

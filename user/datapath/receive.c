@@ -78,12 +78,8 @@ static void receive_describe_oob(const struct ring *r, struct frame *f, uint8_t 
 	if (r->pair->rule == VMQ_RULE_ANY &&
 	    (oob->flags & (VMQ_OOB_F_VLAN | VMQ_OOB_F_STRIPPED)) ==
 	    (VMQ_OOB_F_VLAN | VMQ_OOB_F_STRIPPED)) {
-		uint16_t tpid = oob->flags & VMQ_OOB_F_AD ? ETH_P_8021AD : ETH_P_8021Q;
-
-		tag[0] = (uint8_t)(tpid >> 8);
-		tag[1] = (uint8_t)tpid;
-		tag[2] = (uint8_t)(oob->vlan_tci >> 8);
-		tag[3] = (uint8_t)oob->vlan_tci;
+		frame_put_tag(tag, oob->flags & VMQ_OOB_F_AD ? ETH_P_8021AD : ETH_P_8021Q,
+			      oob->vlan_tci);
 		frame_build(f, data, len, strip, tag);
 		return;
 	}

@@ -38,14 +38,6 @@
 #define SCRATCH_FRAMES	16	/* taken at a time while the wire is blocked */
 #define SCRATCH_SIZE	4096	/* as the largest chunk */
 
-static void put_tag(uint8_t *tag, uint16_t tci)
-{
-	tag[0] = ETH_P_8021Q >> 8;
-	tag[1] = ETH_P_8021Q & 0xff;
-	tag[2] = (uint8_t)(tci >> 8);
-	tag[3] = (uint8_t)tci;
-}
-
 /*
  * Give a frame its access VLAN. A priority tag (VLAN 0) becomes the VLAN's tag
  * and keeps its priority; any other frame has no tag and gets one.
@@ -61,7 +53,7 @@ static void transmit_enter_vlan(struct frame_buf *buf, struct frame_info *fi, ui
 		buf->data -= VLAN_HLEN;
 		buf->len += VLAN_HLEN;
 	}
-	put_tag(buf->data + 2 * ETH_ALEN, tci);
+	frame_put_tag(buf->data + 2 * ETH_ALEN, ETH_P_8021Q, tci);
 	*fi = (struct frame_info){
 		.data = buf->data, .len = buf->len, .tagged = true, .tci = tci,
 	};

@@ -129,10 +129,7 @@ static bool uplink_tag(const struct msghdr *mh, uint8_t tag[VLAN_HLEN])
 		return false;
 	if (aux.tp_status & TP_STATUS_VLAN_TPID_VALID)
 		tpid = aux.tp_vlan_tpid;
-	tag[0] = (uint8_t)(tpid >> 8);
-	tag[1] = (uint8_t)tpid;
-	tag[2] = (uint8_t)(aux.tp_vlan_tci >> 8);
-	tag[3] = (uint8_t)aux.tp_vlan_tci;
+	frame_put_tag(tag, tpid, aux.tp_vlan_tci);
 	return true;
 }
 
