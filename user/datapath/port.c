@@ -10,34 +10,22 @@
  * of the guest's queues. Everything here runs on the control thread and reaches
  * the pairs by worker_call(): a change is made between two batches of the worker
  * that owns the pair, so no batch sees half of it.
- *
- * Moving a pair to another worker must not leave its rings alone, or they would
- * overflow while the control thread waits for a CPU. So the new worker first
- * gets a source that only watches a flag; then the old one lets go of the pair
- * and sets the flag; the new one, which is polling, takes over within a few
- * batches. Rings are in order, and the old worker's last batch is in the guest
- * before it lets go: nothing is reordered either (R-13).
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "common/log.h"
 #include "common/util.h"
 #include "datapath/datapath.h"
 #include "datapath/port.h"
-#include "datapath/port_rings.h"
-
-#define BATCH_NS	100000	/* the kernel is through a batch in this time, mostly */
-#define LOOKS		3	/* at frames that seem to be missing */
+#include "datapath/port_own.h"
 
 /* ---- a pair's sources ------------------------------------------------------ */
 
-static void pair_del_sources(struct worker *w, struct pair *p)
+void pair_del_sources(struct worker *w, struct pair *p)
 {
 	uint32_t r;
 
@@ -47,7 +35,7 @@ static void pair_del_sources(struct worker *w, struct pair *p)
 	worker_del(w, &p->drain_source);
 }
 
-static int pair_add_sources(struct worker *w, struct pair *p, bool transmits)
+int pair_add_sources(struct worker *w, struct pair *p, bool transmits)
 {
 	uint32_t r;
 	int rc = 0;
@@ -63,12 +51,7 @@ static int pair_add_sources(struct worker *w, struct pair *p, bool transmits)
 	return rc;
 }
 
-struct pair_call {
-	struct pair *pair;
-	int rc;
-};
-
-static void pair_start(struct worker *w, void *arg)
+void pair_start(struct worker *w, void *arg)
 {
 	struct pair_call *call = arg;
 
@@ -151,7 +134,7 @@ static int pair_open(struct port *p, struct worker *w, bool trust)
 	return rc;
 }
 
-static int no_worker(const struct port *p, uint16_t cpu, struct vmq_err *err)
+int port_no_worker(const struct port *p, uint16_t cpu, struct vmq_err *err)
 {
 	return vmq_err(err, -EINVAL, "queue %s: CPU %u is not one of the CPUs that vmq-load was "
 		       "given (--cpus)", p->name, cpu);
@@ -211,7 +194,7 @@ int port_open(struct port **out, struct datapath *dp, const struct port_config *
 		struct worker *w = datapath_worker(dp, cfg->cpu[i]);
 
 		if (!w) {
-			call.rc = no_worker(p, cfg->cpu[i], err);
+			call.rc = port_no_worker(p, cfg->cpu[i], err);
 			goto err_free;
 		}
 		call.rc = pair_open(p, w, cfg->trust);
@@ -337,98 +320,6 @@ void port_drain(struct port *p, struct port_drain *d)
 }
 
 /* ---- live changes --------------------------------------------------------------- */
-
-struct move {
-	struct source source;	/* in the new worker: looks for `released` */
-	struct pair *pair;
-	bool transmits;
-	bool released;		/* set in the old worker */
-	bool taken;
-	int  rc;
-};
-
-static void move_take(struct worker *w, struct move *m)
-{
-	worker_del(w, &m->source);
-	if (m->taken)
-		return;
-	m->taken = true;
-	m->rc = pair_add_sources(w, m->pair, m->transmits);
-}
-
-static int move_poll(struct source *s)
-{
-	struct move *m = container_of(s, struct move, source);
-
-	if (load_acquire(&m->released))
-		move_take(s->worker, m);
-	else
-		worker_wake_source(s->worker, s);
-	return 0;
-}
-
-static void move_watch(struct worker *w, void *arg)
-{
-	struct move *m = arg;
-
-	worker_add(w, &m->source);	/* has no descriptor: cannot fail */
-}
-
-static void move_release(struct worker *w, void *arg)
-{
-	struct move *m = arg;
-
-	m->transmits = m->pair->transmit.worker;
-	pair_del_sources(w, m->pair);
-	store_release(&m->released, true);
-}
-
-static void move_finish(struct worker *w, void *arg)
-{
-	move_take(w, arg);
-}
-
-/**
- * port_set_cpu() - move a pair to another worker
- * @p: port
- * @pair: which
- * @cpu: CPU of the new worker
- * @err: sentence
- *
- * Return: 0; -EINVAL no worker there; -errno, the pair is where it was.
- */
-int port_set_cpu(struct port *p, uint16_t pair, uint16_t cpu, struct vmq_err *err)
-{
-	struct worker *to = datapath_worker(p->dp, cpu), *from;
-	struct move m = { .source = { .fd = -1, .poll = move_poll } };
-	struct pair_call back;
-	int rc;
-
-	if (pair >= p->pairs)
-		return vmq_err(err, -EINVAL, "queue %s has no pair %u", p->name, pair);
-	if (!to)
-		return no_worker(p, cpu, err);
-	m.pair = p->pair[pair];
-	from = m.pair->worker;
-	if (from == to)
-		return 0;
-
-	worker_call(to, move_watch, &m);
-	worker_call(from, move_release, &m);
-	worker_call(to, move_finish, &m);
-	if (!m.rc) {
-		m.pair->worker = to;
-		return 0;
-	}
-	rc = vmq_err_sys(err, m.rc, "queue %s: the worker of CPU %u cannot take pair %u", p->name,
-			 cpu, pair);
-	back = (struct pair_call){ .pair = m.pair };
-	worker_call(from, pair_start, &back);
-	if (back.rc)
-		log_err("queue %s: pair %u is lost to both workers: %s", p->name, pair,
-			vmq_err_name(back.rc));
-	return rc;
-}
 
 /**
  * port_set_width() - how many pairs receive
@@ -575,96 +466,6 @@ void port_set_addresses(struct port *p, const struct channel_address *a, int n, 
 {
 	if (p->channel && p->channel->ops->set_addresses)
 		p->channel->ops->set_addresses(p->channel, a, n, more);
-}
-
-/* ---- counters --------------------------------------------------------------------- */
-
-static void port_sum_pair(const struct pair *pair, struct port_stats *out)
-{
-	const struct stat_desc *d;
-
-	for (d = port_stat_table; d->name; d++) {
-		const char *from = (const char *)pair->stats + d->offset;
-		char *to = (char *)out + d->offset;
-
-		*(uint64_t *)to += load_relaxed((const uint64_t *)from);
-	}
-}
-
-/*
- * Read against the stream - first what lies in the rings, then what has left
- * them - so that a frame can be seen twice but never missed.
- * Return: how many frames of the rings are accounted for.
- */
-static uint64_t port_read_stats(const struct port *p, struct port_stats *out)
-{
-	struct ring_counts sum = p->banked, live;
-	uint32_t r;
-	int i;
-
-	*out = (struct port_stats){ 0 };
-	for (i = 0; p->has_rings && i < p->width; i++)
-		for (r = 0; r < p->rings; r++)
-			out->in_flight += ring_in_flight(p->pair[i]->ring[r]);
-	for (i = 0; p->has_rings && i < p->width; i++) {
-		for (r = 0; r < p->rings; r++) {
-			ring_counts(p->pair[i]->ring[r], &live);
-			sum.full += live.full;
-			sum.no_buffer += live.no_buffer;
-		}
-	}
-	for (i = 0; i < p->pairs; i++)
-		port_sum_pair(p->pair[i], out);
-	out->ring_full = sum.full;
-	out->no_buffer = sum.no_buffer;
-	return out->in_flight + out->ring_full + out->no_buffer + out->delivered +
-	       out->channel_full + out->channel_error + out->discarded;
-}
-
-/**
- * port_get_stats() - a port's counters, so that every frame is in one of them
- * @p: port
- * @bpf: what the program counted, read before the call
- * @out: counters
- *
- * The kernel publishes a ring at the end of its batch, so frames that the
- * program has counted can be nowhere else for some microseconds. They are not
- * redirect_failed: look again before saying so. At rest all figures are exact;
- * under load `matched` is at least what the others add up to.
- */
-void port_get_stats(const struct port *p, const struct vmq_slot_stats *bpf,
-		    struct port_stats *out)
-{
-	struct timespec pause = { .tv_nsec = BATCH_NS };
-	uint64_t known, lost = p->kept->lost_at_restart;
-	int looks = 0;
-
-	while (known = port_read_stats(p, out) + lost, known < bpf->redirected && looks++ < LOOKS)
-		nanosleep(&pause, NULL);
-	out->too_big = bpf->too_big;
-	out->to_host = bpf->to_host;
-	out->matched_bytes = bpf->bytes;
-	out->redirect_failed = bpf->redirected - MIN(known, bpf->redirected);
-	out->matched = bpf->too_big + MAX(known, bpf->redirected);
-	out->lost_at_restart = lost;
-	/* What was told once must not be less after a restart. */
-	p->kept->ring_full = out->ring_full;
-	p->kept->no_buffer = out->no_buffer;
-	p->kept->redirect_failed = out->redirect_failed;
-}
-
-void port_get_pair_stats(const struct port *p, uint16_t pair, struct port_pair_stats *out)
-{
-	const struct pair *from = p->pair[pair];
-
-	out->cpu = worker_cpu(from->worker);
-	out->delivered = load_relaxed(&from->stats->delivered);
-	out->switched = load_relaxed(&from->stats->switch_delivered);
-	out->tx_frames = load_relaxed(&from->stats->tx_frames);
-	out->handled = out->delivered + out->tx_frames +
-		       load_relaxed(&from->stats->channel_full) +
-		       load_relaxed(&from->stats->channel_error) +
-		       load_relaxed(&from->stats->discarded);
 }
 
 /* ---- for the switch ------------------------------------------------------------------ */

@@ -17,7 +17,7 @@
 
 #include "common/util.h"
 #include "datapath/datapath.h"
-#include "datapath/port_rings.h"
+#include "datapath/port_own.h"
 
 /* Pairs [first, last) and RX queues [from, to). */
 struct rings {

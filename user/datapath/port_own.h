@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * port_rings.h - what port.c and port_rings.c share (the port's own)
+ * port_own.h - what the files of a port share, and nobody else includes
+ *
+ *	port.c		open and close, drain, live changes
+ *	port_rings.c	its sockets
+ *	port_move.c	a pair moves to another worker
+ *	port_stats.c	its counters
  */
-#ifndef VMQ_PORT_RINGS_H
-#define VMQ_PORT_RINGS_H
+#ifndef VMQ_PORT_OWN_H
+#define VMQ_PORT_OWN_H
 
 #include "datapath/port.h"
 #include "datapath/receive.h"
@@ -35,7 +40,25 @@ struct port {
 	struct pair *pair[VMQ_PAIRS_MAX];
 };
 
+/* ---- port.c ------------------------------------------------------------- */
+
+/* Between two batches of the worker that has the pair, or gets it. */
+int pair_add_sources(struct worker *w, struct pair *p, bool transmits);
+void pair_del_sources(struct worker *w, struct pair *p);
+
+/* For worker_call(): all that the pair has. */
+struct pair_call {
+	struct pair *pair;
+	int rc;
+};
+void pair_start(struct worker *w, void *call);
+
+/* -EINVAL with the sentence. */
+int port_no_worker(const struct port *p, uint16_t cpu, struct vmq_err *err);
+
+/* ---- port_rings.c ------------------------------------------------------- */
+
 /* Rings follow the number of receiving pairs; 0 or -errno and nothing changed. */
 int port_rings_width(struct port *p, int width, const uint16_t *slot, struct vmq_err *err);
 
-#endif /* VMQ_PORT_RINGS_H */
+#endif /* VMQ_PORT_OWN_H */
