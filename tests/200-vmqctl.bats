@@ -189,6 +189,8 @@ canned()
 	[[ $output == *"queue web1 has no filter for 52:54:00:00:00:03"* ]]
 	run -2 ctl filter del web1 --mac 52:54
 	[[ $output == *"no MAC address"* ]]
+	run -2 ctl filter del web1
+	[[ $output == *"--mac"* ]]
 }
 
 @test "filter apply sends a file as one change" {
@@ -325,6 +327,8 @@ lines_out()
 	run -3 ctl -i vmq7 show
 	[[ $output == *"no service vmq7 runs in $RUN; there is vmq0, vmq1"* ]]
 	run -3 "$VMQ_BUILD/vmqctl" --run-dir "$RUN/none"
+	[[ $output == *"start one with vmq-load"* ]]
+	run -3 "$VMQ_BUILD/vmqctl" --run-dir "$RUN/none" -i vmq7
 	[[ $output == *"start one with vmq-load"* ]]
 	kill -9 "${PIDS[1]}"
 	wait "${PIDS[1]}" || :

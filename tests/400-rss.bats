@@ -182,7 +182,7 @@ send_and_count()
 	run -2 ctl queue set vm1 --cpu 0,1 --pairs 65
 	run -2 ctl queue add vm2 --pairs 0
 	run -2 ctl queue add vm2 --pairs 1 --cpu 0,1
-	[[ $output == *"2 CPUs for 1 pair"* ]]
+	[[ $output == *"2 CPUs for 1 pair: give --pairs 2, or fewer CPUs"* ]]
 }
 
 @test "no pair of a paused VM is given up with the frames that wait in it" {

@@ -31,6 +31,7 @@ static const struct {
 	{ EBADFD, "EBADFD", 4 },
 	{ EBUSY, "EBUSY", 4 },
 	{ EEXIST, "EEXIST", 4 },
+	{ EADDRINUSE, "EADDRINUSE", 4 },
 	{ ECANCELED, "ECANCELED", 4 },
 	{ EINPROGRESS, "EINPROGRESS", 4 },
 	{ ENETDOWN, "ENETDOWN", 4 },

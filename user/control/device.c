@@ -33,7 +33,7 @@ static void announce(struct service *s, const char *what, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
-	log_info("%s: %s %s", s->dev.name, what, detail);
+	log_info("%s: %s: %s", s->dev.name, what, detail);
 	server_event_take(s->server, json_pack("{s:s, s:s, s:s, s:s}", "event", "adapter", "name",
 					       s->cfg.attach.name, "what", what, "detail", detail));
 }

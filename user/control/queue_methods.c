@@ -72,8 +72,8 @@ int read_queue(const struct request *r, struct vmq_queue_record *rec, struct vmq
 	if (rc)
 		return rc;
 	if (n > pairs)
-		return vmq_err(err, -EINVAL, "%d CPUs for %d pair%s", n, (int)pairs,
-			       pairs == 1 ? "" : "s");
+		return vmq_err(err, -EINVAL, "%d CPUs for %d pair%s: give --pairs %d, or fewer CPUs",
+			       n, (int)pairs, pairs == 1 ? "" : "s", n);
 	if (n)
 		rec->flags |= VMQ_QUEUE_F_PLACED;
 	for (i = n; n && i < pairs; i++)

@@ -224,8 +224,8 @@ static int open_named(struct vmq *v, const char *run_dir, const char *name)
 	for (int i = 0; i < n; i++)
 		append_name(list, sizeof(list), names[i]->d_name);
 	free_names(names, n);
-	return vmq_err(&v->err, rc, "no service %s runs in %s%s%s", name, run_dir,
-		       *list ? "; there is " : "", list);
+	return vmq_err(&v->err, rc, "no service %s runs in %s; %s%s", name, run_dir,
+		       *list ? "there is " : "start one with vmq-load INTERFACE", list);
 }
 
 int vmq_open(struct vmq **out, const char *run_dir, const char *name)

@@ -89,9 +89,10 @@ static int del_id(struct ctl *c, const char *word)
 	uint64_t id;
 	int rc;
 
-	rc = parse_number(word, "filter", 1, VMQ_FILTERS_MAX, &id, &c->err);
+	rc = parse_number(word, "filter", 1, VMQ_FILTERS_MAX, &id, NULL);
 	if (rc)
-		return rc;
+		return vmq_err(&c->err, rc, "'%.40s' is no number of a filter, 1 to %u; to clear one of "
+			       "a queue, name its --mac", word, VMQ_FILTERS_MAX);
 	return ctl_do(c, "filter.del", json_pack("{s:I}", "id", (json_int_t)id));
 }
 

@@ -200,7 +200,8 @@ static const struct opt move_options[] = {
 
 const struct command rss_commands[] = {
 	{ "rss", "show", "NAME", 1, 1, NULL, rss_show, "how a queue's flows are spread over CPUs" },
-	{ "rss", "set", "NAME", 1, 1, set_options, rss_set, "change it" },
+	{ "rss", "set", "NAME", 1, 1, set_options, rss_set,
+	  "change how a queue's flows are spread" },
 	{ "rss", "move", "NAME ENTRY=CPU...", 2, -1, move_options, rss_move,
 	  "move entries of its table, 'default' or 'primary'" },
 	{ "rss", "off", "", 0, 0, NULL, rss_off, "no RSS for any queue: all frames to the primaries" },
