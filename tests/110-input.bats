@@ -61,9 +61,10 @@ load_cmd()
 	start_load --tags frame
 	ctl queue add web1 --mac $M1
 	page=$(sed 's/\\-/-/g' "$ROOT/user/man/vmq.7")
-	ctl stats -j | jq -r '.queues[0].stats | keys[], (.dropped | keys[])' >"$BATS_TEST_TMPDIR/words"
+	ctl stats -j | jq -r '.queues[0].stats, .adapter | ., .dropped, .uplink | objects | keys[]' \
+		>"$BATS_TEST_TMPDIR/words"
 	while read -r word; do
-		grep -q "$word" <<<"$page" || { echo "no $word in vmq.7" >&2; false; }
+		grep -qw "$word" <<<"$page" || { echo "no $word in vmq.7" >&2; false; }
 	done <"$BATS_TEST_TMPDIR/words"
 	for state in allocated set running paused stop-dma freeing; do
 		grep -qx "\.B $state" <<<"$page"
@@ -164,6 +165,7 @@ options_of()
 	ctl queue add web1 --mac $M1
 	refused 4 "web1" ctl queue add web1 --mac 52:54:00:00:00:02
 	refused 4 "web1" ctl queue add web2 --mac $M1
+	refused 4 "another program listens" ctl queue add web2 --channel "vhost-user:/run/vmq/$IFACE.sock"
 	ctl queue list -j | jq -e '.queues | length == 2'
 	ctl queue add web2 --mac $M1 --vlan 5
 }
