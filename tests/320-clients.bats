@@ -157,6 +157,22 @@ names_are()
 	[ "$(ctl queue show again -j | jq .queue.id)" -eq 1 ]
 }
 
+@test "R-18 a queue that ends with its connection does not outlive a service that is killed" {
+	make_guest g1
+	hold client 0
+	say client "queue.add {\"name\":\"a\",\"macs\":[\"$M1\"],\"channel\":\"tap:a0,netns=g1\",\"attached\":true}"
+	say client "queue.alloc {\"name\":\"b\",\"macs\":[\"$M2\"],\"attached\":true}"
+	say client "queue.add {\"name\":\"stays\",\"macs\":[\"$M3\"]}"
+	stop_load KILL || :
+	reap client || :
+	exec {HELD}>&-
+	start_load --tags frame
+	names_are "stays "
+	[ "$(ctl filter list -j | jq -c '[.filters[].queue_name]')" = '["stays"]' ]
+	run ! ip -n g1 link show a0
+	ctl queue add again --mac $M1,$M2 --channel tap:a0,netns=g1
+}
+
 monitors()
 {
 	ctl queue pause stays

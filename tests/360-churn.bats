@@ -141,6 +141,38 @@ come_and_go()
 	[ "$(ip -d -j link show $IFACE | jq '.[0].promiscuity')" -eq 0 ]
 }
 
+# begun_to_end NAME: as the record is while a queue is made or deleted
+begun_to_end()
+{
+	local key value
+	printf -v key '%02x 00 00 00' "$(ctl queue show "$1" -j | jq .queue.id)"
+	# shellcheck disable=SC2086 # bytes
+	value=$(bpftool -j map lookup pinned $PINS/queues key hex $key |
+		jq -r '[.value[] | ltrimstr("0x")] | .[5] = "02" | join(" ")')
+	# shellcheck disable=SC2086
+	bpftool map update pinned $PINS/queues key hex $key value hex $value
+}
+
+@test "kill -9 while a queue is made or deleted: the restart goes on with that, all else stays" {
+	web1
+	ctl queue set web1 --weight 0	# for the next completion, not for this one
+	ctl queue add q --mac 52:54:00:00:00:02,52:54:00:00:00:03 --channel tap:q0,netns=g1
+	ctl filter add drop --mac 52:54:00:00:00:04
+	begun_to_end q
+	before=$(ctl queue show web1 -j)
+	stop_load KILL || :
+	start_load --tags frame
+	[ "$(ctl queue list -j | jq -c '[.queues[].name]')" = '["host","web1"]' ]
+	[ "$(ctl queue show web1 -j)" = "$before" ]
+	[ "$(ctl filter list -j | jq -c '[.filters[].queue_name]')" = '["web1","drop"]' ]
+	[ "$(records filters)" -eq 2 ]
+	[ "$(records queues)" -eq 1 ]
+	[ "$(taps)" = eth0 ]
+	traffic $M1
+	wait_until 10 delivers
+	run ! grep -q lost "$LOAD_LOG"
+}
+
 # address_space: of the service, kB: its heap, what it maps of sockets, maps and files, and
 # the rest: stacks. (What it has touched of that also grows as the FIB fills up, by huge
 # pages.)

@@ -336,6 +336,7 @@ struct vmq_meta {		/* array map `meta`, one entry; read before all else */
 #define VMQ_QUEUE_F_WAITS	0x40	/* on queue 0 until there is room for it */
 #define VMQ_QUEUE_F_RSS_OFF	0x80	/* queue 0: RSS is off for all queues */
 #define VMQ_QUEUE_F_NO_GRO	0x100	/* segments of a stream are not joined for the guest */
+#define VMQ_QUEUE_F_ENDS	0x200	/* ends with the service: a connection's, or half made or gone */
 
 struct vmq_queue_record {
 	__u32 id;

@@ -493,11 +493,6 @@ int queue_complete(struct queue *q, struct vmq_err *err)
 
 	if (next < 0)
 		return next;
-	if (!q->rec.weight)
-		return vmq_err(err, -EBADFD,
-			       "queue %s has weight 0: its frames stay on queue 0 until "
-			       "'vmqctl queue set %s --weight' gives it one",
-			       q->rec.name, q->rec.name);
 	/* One that has waited does not count yet. */
 	rc = q->rec.flags & VMQ_QUEUE_F_WAITS ? queue_check_room(q->service, err) : 0;
 	if (!rc)
@@ -532,6 +527,13 @@ err_slots:
 	return rc;
 }
 
+int queue_made(struct queue *q, bool complete, struct vmq_err *err)
+{
+	if (!q->client_id)
+		q->rec.flags &= ~VMQ_QUEUE_F_ENDS;
+	return complete ? queue_complete(q, err) : queue_save(q, err);
+}
+
 void queue_wait_for_room(struct queue *q)
 {
 	q->rec.flags |= VMQ_QUEUE_F_WAITS;
@@ -546,7 +548,7 @@ void queue_promote(struct service *s)
 	for (id = 1; id <= VMQ_QUEUES_MAX; id++) {
 		struct queue *q = s->queue[id];
 
-		if (!q || !(q->rec.flags & VMQ_QUEUE_F_WAITS) || q->busy ||
+		if (!q || !(q->rec.flags & VMQ_QUEUE_F_WAITS) || !q->rec.weight || q->busy ||
 		    state_next(q->state, QUEUE_EV_COMPLETE) < 0 || queue_complete(q, NULL))
 			continue;
 		log_info("queue %s has left queue 0", q->rec.name);

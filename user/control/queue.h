@@ -102,6 +102,8 @@ int queue_allocate(struct service *s, const struct vmq_queue_record *want, bool 
 
 /* Allocation complete: slots and rings; -> Running or Paused. */
 int queue_complete(struct queue *q, struct vmq_err *err);
+/* What was allocated with VMQ_QUEUE_F_ENDS is all there: from now on it outlives the service. */
+int queue_made(struct queue *q, bool complete, struct vmq_err *err);
 
 /*
  * Queues that wait for room do not count for the limit (--queues). queue_check_room():

@@ -112,17 +112,21 @@ const struct param queue_params[] = {
 	PARAM_END,
 };
 
-static int allocate_from(struct service *s, struct request *r, bool rss, struct queue **q)
+/* @all: it is not finished with that. Who dies before does not leave it behind. */
+static int allocate_from(struct service *s, struct request *r, bool all, struct queue **q)
 {
+	bool attached = json_is_true(json_object_get(r->params, "attached"));
 	struct vmq_queue_record rec;
 	int rc;
 
 	rc = read_queue(r, &rec, &r->err);
-	if (rss && rec.pairs > 1)
+	if (all && rec.pairs > 1)
 		rec.flags |= VMQ_QUEUE_F_RSS;
+	if (all || attached)
+		rec.flags |= VMQ_QUEUE_F_ENDS;
 	if (!rc)
 		rc = queue_allocate(s, &rec, false, q, &r->err);
-	if (!rc && json_is_true(json_object_get(r->params, "attached")))
+	if (!rc && attached)
 		(*q)->client_id = r->client_id;
 	return rc;
 }
@@ -170,8 +174,8 @@ void queue_add(void *service, struct request *r)
 		f.id = 0;
 		rc = queue_filter_set(q, &key, r->uid, &f, &r->err);
 	}
-	if (!rc && q->rec.weight)
-		rc = queue_complete(q, &r->err);
+	if (!rc)
+		rc = queue_made(q, q->rec.weight != 0, &r->err);
 	if (!rc)
 		reply_result(r, report_queue(q));
 	else if (queue_delete(q, add_undone, r, NULL) < 0)
@@ -213,6 +217,10 @@ void queue_complete_batch(void *service, struct request *r)
 			rc = vmq_err(&err, -ENOENT, "no queue %s", name);
 		else
 			rc = queue_may_change(q, &who, &err);
+		if (!rc && !q->rec.weight)
+			rc = vmq_err(&err, -EBADFD,
+				     "queue %s has weight 0: its frames stay on queue 0 until "
+				     "'vmqctl queue set %s --weight' gives it one", name, name);
 		if (!rc)
 			rc = queue_complete(q, &err);
 		json_array_append_new(results, outcome(name, rc, &err));

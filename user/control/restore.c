@@ -67,8 +67,20 @@ void restore_counters(struct service *s)
 
 struct restore {
 	struct service *service;
-	bool complete[VMQ_QUEUES_MAX + 1];
+	bool complete[VMQ_QUEUES_MAX + 1], ended[VMQ_QUEUES_MAX + 1];
 };
+
+/*
+ * Its connection has ended with the service, or the service while it was made or
+ * deleted: nobody waits for it.
+ */
+static int restore_end(struct restore *re, const struct vmq_queue_record *rec)
+{
+	re->ended[rec->id] = true;
+	service_discard_channel(rec, NULL);
+	attach_queue_del(re->service->attachment, rec->id);
+	return 0;
+}
 
 static int restore_queue(const struct vmq_queue_record *rec, void *arg)
 {
@@ -78,6 +90,8 @@ static int restore_queue(const struct vmq_queue_record *rec, void *arg)
 
 	if (!rec->id)
 		return 0;	/* queue 0 came first: host_restore() */
+	if (rec->flags & VMQ_QUEUE_F_ENDS && rec->id <= VMQ_QUEUES_MAX)
+		return restore_end(re, rec);
 	if (queue_allocate(re->service, rec, true, &q, &err)) {
 		log_warn("queue %s of the last run is lost: %s", rec->name, err.text);
 		return 0;
@@ -95,6 +109,11 @@ static int restore_filter(const struct vmq_filter_key *key, const struct vmq_fil
 	struct queue *q = f->queue <= VMQ_QUEUES_MAX ? s->queue[f->queue] : NULL;
 	int rc;
 
+	if (!q && f->target == VMQ_TARGET_SLOT && f->queue <= VMQ_QUEUES_MAX &&
+	    re->ended[f->queue]) {
+		attach_filter_del(s->attachment, key);
+		return 0;
+	}
 	if (f->target != VMQ_TARGET_SLOT)
 		rc = filters_add(s->filters, key, &rec, NULL, &err);
 	else if (q)

@@ -376,12 +376,20 @@ int queue_free(struct queue *q, void (*done)(struct queue *q, void *arg), void *
 int queue_delete(struct queue *q, void (*done)(struct queue *q, void *arg), void *arg,
 		 struct vmq_err *err)
 {
+	uint32_t flags = q->rec.flags;
 	int rc;
 
 	if (filters_of(q->service->filters, q->id)) {
-		rc = clear_all(q, err);
-		if (rc)
+		/* Should we die, the next run goes on with it. */
+		q->rec.flags |= VMQ_QUEUE_F_ENDS;
+		rc = queue_save(q, err);
+		if (!rc)
+			rc = clear_all(q, err);
+		if (rc) {
+			q->rec.flags = flags;
+			queue_save(q, NULL);
 			return rc;
+		}
 	}
 	return queue_free(q, done, arg, err);
 }

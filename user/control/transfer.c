@@ -189,6 +189,7 @@ static int import_queue(struct service *s, const struct request *r, json_t *doc,
 	for (i = 0; i < rec.pairs; i++)
 		if (!datapath_worker(s->datapath, rec.cpu[i]))
 			rec.cpu[i] = UINT16_MAX;
+	rec.flags |= VMQ_QUEUE_F_ENDS;	/* until all of it is there: queue_made() */
 	if (to_be_completed(&rec, doc) && queue_check_room(s, NULL))
 		rec.flags |= VMQ_QUEUE_F_WAITS;
 	return queue_allocate(s, &rec, false, q, err);
@@ -260,8 +261,8 @@ void queue_import(void *service, struct request *r)
 	rc = import_rss(q, r, json_object_get(doc, "rss"), &r->err);
 	if (!rc)
 		rc = import_filters(q, r, json_object_get(doc, "filters"), &r->err);
-	if (!rc && to_be_completed(&q->rec, doc)) {
-		rc = queue_complete(q, &why);
+	if (!rc) {
+		rc = queue_made(q, to_be_completed(&q->rec, doc), &why);
 		if (rc && rc != -ENOBUFS)
 			rc = vmq_err(&r->err, rc, "%s", why.text);
 		else if (rc)
