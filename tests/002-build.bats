@@ -21,7 +21,7 @@ in_tree()
 	done
 	"$dest/usr/sbin/vmqctl" --version
 	"$dest/usr/sbin/vmq-load" --help
-	grep -q '^ExecStart=/usr/sbin/vmq-load ' "$dest/usr/lib/systemd/system/vmq-load@.service"
+	grep -q '^ExecStart=/usr/sbin/vmq-load --keep ' "$dest/usr/lib/systemd/system/vmq-load@.service"
 	for page in vmq-load vmqctl vmq vmq-protocol vmq-vhost-user; do
 		run -0 --separate-stderr env LC_ALL=C.UTF-8 groff -man -t -ww -Tutf8 \
 			"$dest"/usr/share/man/man?/$page.?
