@@ -46,12 +46,12 @@ struct port {
 int pair_add_sources(struct worker *w, struct pair *p, bool transmits);
 void pair_del_sources(struct worker *w, struct pair *p);
 
-/* For worker_call(): all that the pair has. */
+/* For worker_call(), @arg a struct pair_call: all that the pair has. */
 struct pair_call {
 	struct pair *pair;
 	int rc;
 };
-void pair_start(struct worker *w, void *call);
+void pair_start(struct worker *w, void *arg);
 
 /* -EINVAL with the sentence. */
 int port_no_worker(const struct port *p, uint16_t cpu, struct vmq_err *err);
