@@ -18,6 +18,7 @@
  * so: half a message just stays in its channel.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -337,9 +338,12 @@ static int open_listener(struct vhost_user *vu, struct vmq_err *err)
 		return vmq_err_sys(err, -errno, "cannot make a socket");
 	if (bind(vu->listen_fd, (struct sockaddr *)&vu->addr, sizeof(vu->addr)) < 0)
 		return vmq_err_sys(err, -errno, "cannot make the socket %s", path);
-	/* Before listen(): until then nobody can connect. */
-	if (chmod(path, SOCKET_MODE) < 0 || lstat(path, &st) < 0 ||
-	    listen(vu->listen_fd, 8) < 0) {
+	/*
+	 * Before listen(): until then nobody can connect. Where somebody else may write in the
+	 * directory, the path can be a link by now.
+	 */
+	if (fchmodat(AT_FDCWD, path, SOCKET_MODE, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    lstat(path, &st) < 0 || listen(vu->listen_fd, 8) < 0) {
 		rc = vmq_err_sys(err, -errno, "cannot listen on %s", path);
 		unlink(path);
 		return rc;
