@@ -72,7 +72,7 @@ static void bad_table_empty(void)
 
 static void bad_table_huge(void)
 {
-	driver_give(&d, slot(0), 16 * 1025, RING_DESC_INDIRECT);
+	driver_give(&d, slot(0), 16 * 257, RING_DESC_INDIRECT);
 }
 
 static void bad_table_place(void)
@@ -184,7 +184,7 @@ static const struct bad {
 	{ bad_direction, "a buffer for the wrong direction", "for writing in the transmit ring", 0 },
 	{ bad_table_length, "an indirect table of 17 bytes", "table of 17", 0 },
 	{ bad_table_empty, "an empty indirect table", "table of 0", 0 },
-	{ bad_table_huge, "an indirect table of 1,025 descriptors", "table of 16400", 0 },
+	{ bad_table_huge, "an indirect table of 257 descriptors", "table of 4112", 0 },
 	{ bad_table_place, "an indirect table that leaves memory", "not in memory", 0 },
 	{ bad_table_next, "an indirect descriptor with a next one", "with a next one", 0 },
 	{ bad_table_nested, "a table in a table", "inside an indirect table", 0 },
@@ -265,6 +265,60 @@ static void test_hostile(void)
 	   "hostile: what the driver writes, outside of memory");
 }
 
+/* A table of @n descriptors of one byte each, and the ring full of chains that use it. */
+static void fill_with_bytes(uint16_t n, uint16_t flags)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		driver_table(&d, slot(0), i, slot(4) + i, 1, i + 1 < n);
+		if (layout)
+			((struct packed_desc *)(void *)(g.mem + slot(0)))[i].tail |=
+				(uint64_t)flags << 48;
+		else
+			((struct ring_desc *)(void *)(g.mem + slot(0)))[i].flags |= flags;
+	}
+	for (i = 0; i < d.num; i++)
+		driver_give(&d, slot(0), 16u * n, RING_DESC_INDIRECT);
+}
+
+/* Much work for little: buffers of a byte. The neighbours on the CPU wait meanwhile. */
+static void test_work(void)
+{
+	static struct frame f[64];
+	uint8_t data[400] = { 0 };
+	struct channel_rx res;
+	int n, i;
+
+	memset(g.mem + slot(4), 0, 256);
+	begin(BASIC, 64, 0);
+	fill_with_bytes(256, 0);
+	n = take(64);
+	ok(n > 0 && n <= 16, "work: a batch of frames in 256 buffers is short: %d", n);
+	for (i = 1; i < 64 && n < 64; i++)
+		n += take(64);
+	is_int(n, 64, "work: all are taken in the end");
+
+	for (i = 0; i < 64; i++)
+		f[i] = frame_of(data, 60);
+	begin(BASIC | F(VIRTIO_NET_F_MRG_RXBUF), 64, 0);
+	fill_with_bytes(256, RING_DESC_WRITE);
+	is_int(vring_rx(&r, f, 64, &res, &n), VRING_MORE, "work: frames into such buffers");
+	ok(n > 0 && n <= 16, "work: a short batch as well: %d", n);
+	for (i = 1; i < 64 && n < 64; i++)
+		n += give(f + n, 64 - n, &res);
+	is_int(n, 64, "work: all are given in the end");
+
+	/* a frame over all buffers that there are */
+	begin(BASIC | F(VIRTIO_NET_F_MRG_RXBUF), 512, 0);
+	for (i = 0; i < 512; i++)
+		driver_give(&d, slot(4) + (uint32_t)i, 1, RING_DESC_WRITE);
+	f[0] = frame_of(data, 400);
+	is_int(give(f, 2, &res), 2, "work: a frame over 412 buffers, and one over 72");
+	ok(res.error == 1 && res.delivered == 1 && !vring_reason(&r),
+	   "work: the first is an error, and no more than that");
+}
+
 static void *truncated(void *arg)
 {
 	struct vmq_err err = VMQ_ERR_INIT;
@@ -317,6 +371,7 @@ int main(void)
 {
 	rig_open();
 	with_layouts(test_hostile);
+	with_layouts(test_work);
 	with_layouts(test_truncated);
 	rig_close();
 	return unit_done();

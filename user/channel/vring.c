@@ -15,8 +15,11 @@
  * guest that changes a descriptor while it is read gets one of the two values,
  * both of which are checked. Buffers are found anew for each piece, so a buffer
  * may cross from one region into the next, or lie over another or over the ring
- * itself: that is the guest's own loss. Empty buffers are refused and a chain has at
- * most CHAIN_MAX of the others, so that the work for a frame is bounded.
+ * itself: that is the guest's own loss.
+ *
+ * The work is bounded, because others wait for the worker: empty buffers are refused, a
+ * chain has at most CHAIN_MAX of the others, no frame goes into more than those in
+ * several chains, and a batch ends when it has come across WORK_MAX.
  *
  * Segmentation (HOST_TSO). A joined frame is copied, used up, and cut in private
  * memory (common/gso.h), so what the guest does with it meanwhile is no matter. Its
@@ -42,6 +45,7 @@
 #include "channel/vring_layout.h"
 #include "common/util.h"
 
+#define WORK_MAX	2048	/* buffers of a batch: 32 for each of 64 frames */
 #define TSO		(UINT64_C(1) << VIRTIO_NET_F_HOST_TSO4 | \
 			 UINT64_C(1) << VIRTIO_NET_F_HOST_TSO6)
 
@@ -290,6 +294,7 @@ struct rx_write {
 	uint32_t written;	/* into this chain */
 	uint32_t chains;	/* taken, this one included; 0: there is none */
 	uint32_t slots;		/* of the ring, that they take */
+	uint32_t bufs;		/* in them */
 	uint32_t at;		/* into the frame, the header included */
 	uint8_t *count[2];	/* where the two bytes of num_buffers lie */
 	uint64_t count_gpa[2];
@@ -311,7 +316,8 @@ static int rx_next_chain(struct vring *r, struct rx_write *w)
 	w->written = 0;
 	w->chains++;
 	w->slots += w->c->slots;
-	return 0;
+	w->bufs += w->c->n;
+	return w->chains > 1 && w->bufs > CHAIN_MAX ? -EMSGSIZE : 0;
 }
 
 static int rx_put(struct vring *r, struct rx_write *w, const uint8_t *data, uint32_t len)
@@ -403,10 +409,11 @@ static int rx_batch(void *arg)
 {
 	struct rx_batch *b = arg;
 	struct vring *r = b->r;
+	uint32_t work = 0;
 	struct chain c;
 
 	c.write = true;
-	while (b->settled < b->n) {
+	while (b->settled < b->n && work < WORK_MAX) {
 		const struct frame *f = &b->f[b->settled];
 		struct rx_write w = { .c = &c };
 		struct vring_at before = r->at;
@@ -419,12 +426,14 @@ static int rx_batch(void *arg)
 				/* No room for all of it: as many of its frames as there is. */
 				r->at = before;
 				frames = 1;
+				work += w.bufs;
 				w = (struct rx_write){ .c = &c };
 				rc = rx_put_frame(r, &w, f, NULL);
 			}
 		} else {
 			rc = rx_put_frame(r, &w, f, NULL);
 		}
+		work += w.bufs;
 		if (rc && rc != -EPROTO)
 			r->at = before;	/* nothing of its chains was published */
 		/* A whole ring that does not hold the frame never will. */
@@ -442,7 +451,7 @@ static int rx_batch(void *arg)
 		b->settled += frames;
 	}
 	ring_publish(r);
-	return 0;
+	return work >= WORK_MAX;
 }
 
 enum vring_verdict vring_rx(struct vring *r, const struct frame *f, int n,
@@ -552,11 +561,12 @@ static int tx_batch(void *arg)
 {
 	struct tx_batch *b = arg;
 	struct vring *r = b->r;
+	uint32_t work = 0;
 	struct chain c;
 	int rc, n;
 
 	c.write = false;
-	while (b->taken < b->n) {
+	while (b->taken < b->n && work < WORK_MAX) {
 		n = r->layout->take(r, &c);
 		if (n < 0)
 			return n;
@@ -564,6 +574,7 @@ static int tx_batch(void *arg)
 			ring_publish(r);
 			return 0;
 		}
+		work += c.n;
 		rc = tx_take(r, &c, &b->buf[b->taken]);
 		if (rc < 0)
 			return rc;

@@ -21,7 +21,7 @@
 #include "channel/vring.h"
 #include "common/util.h"
 
-#define CHAIN_MAX	1024	/* buffers of a chain; QEMU's limit too */
+#define CHAIN_MAX	256	/* buffers of a chain; DPDK's limit too */
 
 struct chain_buf {
 	uint64_t gpa;
