@@ -94,6 +94,31 @@ canned()
 	[[ $output != *$'\e'* ]]
 }
 
+# on_terminal COLUMNS WORD...: vmqctl's output on a terminal as wide as that
+on_terminal()
+{
+	local columns=$1
+	shift
+	run -0 script -qec "stty cols $columns; $VMQ_BUILD/vmqctl --run-dir $RUN $*" /dev/null </dev/null
+	output=${output//$'\r'/}
+}
+
+@test "on a pipe nothing is cut or wrapped, on a terminal no name or address within" {
+	COLUMNS=40 run -0 ctl show
+	[[ $output == *" 52:54:00:00:00:01,52:54:00:00:00:02 "*" tap:web1,netns=vm1"* ]]
+	COLUMNS=40 run -0 ctl queue show web1
+	[[ $output =~ macs\ +52:54:00:00:00:01,52:54:00:00:00:02$'\n' ]]
+	on_terminal 250 show
+	[[ $output == *" 52:54:00:00:00:01,52:54:00:00:00:02 "*" tap:web1,netns=vm1"* ]]
+	on_terminal 60 show
+	[[ $output == *" 52:54:00:00:00:01,+1 "*" tap:web1,netn..."* ]]
+	[[ $output == *" web1 "* ]]
+	on_terminal 40 queue show web1
+	[[ $output =~ macs\ +52:54:00:00:00:01,$'\n'\ +52:54:00:00:00:02$'\n' ]]
+	on_terminal 20 queue show web1
+	[[ $output == *" 52:54:00:00:00:01,"* ]]
+}
+
 @test "queue add sends what was given and nothing else" {
 	sends "queue add q" queue.add '{"name":"q"}'
 	sends "queue add q --mac 52:54:00:00:00:01,52:54:00:00:00:02 --vlan 100 --cpu 0 --pairs 2

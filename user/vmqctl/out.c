@@ -3,11 +3,13 @@
  * out.c - JSON as text for people: tables and lists of fields
  *
  * Empty cells print as "-", so that `awk '{print $3}'` finds the same column in
- * every row. On a pipe nothing is cut (libsmartcols cuts only on terminals).
+ * every row. On a pipe nothing is cut or wrapped. On a terminal a list is cut and
+ * wrapped between its elements: half an address looks like another one.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/util.h"
 #include "vmqctl/out.h"
@@ -120,8 +122,7 @@ struct libscols_table *out_table(const struct column *columns, size_t n)
 		return NULL;
 	for (size_t i = 0; i < n; i++)
 		scols_table_new_column(table, columns[i].title, 0,
-				       (columns[i].number ? SCOLS_FL_RIGHT : 0) |
-				       (columns[i].wide ? SCOLS_FL_TRUNC : 0));
+				       columns[i].number ? SCOLS_FL_RIGHT : 0);
 	return table;
 }
 
@@ -140,11 +141,87 @@ void out_print(struct libscols_table *table)
 	scols_unref_table(table);
 }
 
+/* Characters to a line; no end to it on a pipe. */
+static size_t line_width(void)
+{
+	struct libscols_table *any;
+	size_t width = SIZE_MAX;
+
+	any = isatty(STDOUT_FILENO) ? scols_new_table() : NULL;
+	if (any && scols_table_get_termwidth(any))
+		width = scols_table_get_termwidth(any);
+	scols_unref_table(any);
+	return width;
+}
+
+/* "52:54:00:00:00:01,+3", or "vhost-user:/run/vm..." */
+static char *shorten(char *text, const json_t *value, size_t room)
+{
+	char *first, *shorter = NULL;
+	int rc;
+
+	if (!text || strlen(text) <= room)
+		return text;
+	if (json_array_size(value) == 1)
+		return text;
+	if (json_is_array(value)) {
+		first = out_text(json_array_get(value, 0));
+		rc = asprintf(&shorter, "%s,+%zu", first, json_array_size(value) - 1);
+		free(first);
+	} else {
+		rc = asprintf(&shorter, "%.*s...", (int)room - 3, text);
+	}
+	if (rc < 0)
+		return text;
+	free(text);
+	return shorter;
+}
+
+static size_t column_width(struct libscols_table *table, const struct column *columns, size_t k)
+{
+	size_t i, most = strlen(columns[k].title);
+
+	for (i = 0; i < scols_table_get_nlines(table); i++) {
+		struct libscols_line *line = scols_table_get_line(table, i);
+		const char *text = scols_cell_get_data(scols_line_get_cell(line, k));
+
+		most = MAX(most, text ? strlen(text) : 0);
+	}
+	return most;
+}
+
+/* @array is what the table shows. */
+static void fit_table(struct libscols_table *table, const json_t *array,
+		      const struct column *columns, size_t n, size_t width)
+{
+	size_t k, i, mine, all = n - 1;
+	const json_t *object;
+
+	for (k = 0; k < n; k++)
+		all += column_width(table, columns, k);
+	for (k = 0; k < n && all > width; k++) {
+		size_t room = 16;	/* a word and its dots, however narrow it is */
+
+		if (!columns[k].wide)
+			continue;
+		mine = column_width(table, columns, k);
+		if (mine > all - width + room)
+			room = mine - (all - width);
+		json_array_foreach(array, i, object) {
+			const json_t *value = json_object_get(object, columns[k].key);
+
+			out_cell(scols_table_get_line(table, i), k,
+				 shorten(out_text(value), value, room));
+		}
+		all -= mine - MIN(column_width(table, columns, k), mine);
+	}
+}
+
 void out_objects(const json_t *array, const struct column *columns, size_t n)
 {
 	struct libscols_table *table = out_table(columns, n);
+	size_t i, width = line_width();
 	const json_t *object;
-	size_t i;
 
 	if (!table)
 		return;
@@ -154,6 +231,8 @@ void out_objects(const json_t *array, const struct column *columns, size_t n)
 		for (size_t k = 0; k < n; k++)
 			out_cell(line, k, out_text(json_object_get(object, columns[k].key)));
 	}
+	if (width != SIZE_MAX)
+		fit_table(table, array, columns, n, width);
 	out_print(table);
 }
 
@@ -186,40 +265,63 @@ static bool in_list(const char *key, const char *const *list)
 	return false;
 }
 
+/* "per_rx_queue" as people write it. */
+static char *label_of(const char *key)
+{
+	char *label = strdup(key);
+
+	for (char *c = label; c && *c; c++)
+		if (*c == '_')
+			*c = ' ';
+	return label;
+}
+
+/* @text from column @at on, wrapped at blanks and behind commas. */
+static void print_wrapped(const char *text, size_t at, size_t width)
+{
+	size_t used = at, len;
+
+	for (; *text; text += len) {
+		len = strcspn(text, " ,");
+		len += text[len] != '\0';
+		/* A blank at the end of a line takes no room. */
+		if (used > at && used + len - (text[len - 1] == ' ') > width) {
+			printf("\n%*s", (int)at, "");
+			used = at;
+		}
+		printf("%.*s", (int)len, text);
+		used += len;
+	}
+	putchar('\n');
+}
+
 void out_fields(const json_t *object, const char *const *skip)
 {
-	struct libscols_table *table = scols_new_table();
+	size_t i, widest = 0, width = line_width();
 	const char *key;
 	json_t *value;
 
-	if (!table)
-		return;
-	scols_table_enable_noheadings(table, 1);
-	scols_table_new_column(table, "key", 0, 0);
-	scols_table_new_column(table, "value", 0, SCOLS_FL_WRAP);
+	json_object_foreach((json_t *)object, key, value)
+		if (!in_list(key, skip))
+			widest = MAX(widest, strlen(key));
 	json_object_foreach((json_t *)object, key, value) {
-		char *(*text)(const json_t *v) = out_text;
-		struct libscols_line *line;
-		char *label = NULL;
+		char *(*text_of)(const json_t *v) = out_text;
+		char *label, *text;
 
 		if (in_list(key, skip))
 			continue;
-		line = scols_table_new_line(table, NULL);
-		if (asprintf(&label, "  %s", key) < 0)
-			label = NULL;
-		for (size_t i = 0; i < ARRAY_SIZE(special); i++) {
+		label = label_of(key);
+		for (i = 0; i < ARRAY_SIZE(special); i++) {
 			if (strcmp(special[i].key, key))
 				continue;
-			text = special[i].text;
+			text_of = special[i].text;
 			free(label);
-			if (asprintf(&label, "  %s", special[i].label) < 0)
-				label = NULL;
+			label = strdup(special[i].label);
 		}
-		for (char *c = label; c && *c; c++)
-			if (*c == '_')
-				*c = ' ';
-		out_cell(line, 0, label);
-		out_cell(line, 1, text(value));
+		text = text_of(value);
+		printf("  %-*s ", (int)widest, label ? label : key);
+		print_wrapped(text ? text : "-", widest + 3, width);
+		free(label);
+		free(text);
 	}
-	out_print(table);
 }

@@ -19,7 +19,8 @@ struct column {
 	const char *title;
 	const char *key;	/* for out_objects() */
 	bool	    number;	/* to the right */
-	bool	    wide;	/* cut it on a terminal that is too narrow */
+	/* On a terminal that is too narrow: the first of a list, the beginning of a word. */
+	bool	    wide;
 };
 
 struct libscols_table *out_table(const struct column *columns, size_t n);
