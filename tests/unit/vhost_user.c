@@ -568,6 +568,7 @@ static void test_concurrent(void)
 static void test_enabled_last(void)
 {
 	struct front *f = &vm.f;
+	struct channel_rx res;
 	struct frame_buf buf;
 	uint8_t data[2048];
 	uint32_t i;
@@ -596,16 +597,23 @@ static void test_enabled_last(void)
 	ok(tx(&vm, 1, &buf, data) == 1 && buf.fault == CHANNEL_DISABLED &&
 	   driver_used_next(&f->ring[3]), "enabled last: of a ring that shall be off it is counted");
 	front_set(f, VHOST_USER_SET_STATUS, 0);
-	driver_open(&f->ring[1], &vm.g, FRONT_NUM, FRONT_RING(1));
-	driver_give(&f->ring[1], BUF(1), HDR + 100, 0);
-	front_ring(f, 1, 0);
+	for (i = 0; i < 2; i++) {
+		driver_open(&f->ring[i], &vm.g, FRONT_NUM, FRONT_RING(i));
+		driver_give(&f->ring[i], BUF(i), HDR + 100, i ? 0 : RING_DESC_WRITE);
+		front_ring(f, i, 0);
+	}
 	front_sync(f);
 	ok(tx(&vm, 0, &buf, data) == 0 && !driver_used_next(&f->ring[1]),
 	   "enabled last: it is the same after a reset");
-	front_state(f, VHOST_USER_SET_VRING_ENABLE, 1, 1);
+	ok(rx(&vm, 0, data, 100, &res) == 0 && !res.error,
+	   "enabled last: a frame for the guest waits as well");
+	for (i = 0; i < 2; i++)
+		front_state(f, VHOST_USER_SET_VRING_ENABLE, i, 1);
 	front_sync(f);
 	ok(tx(&vm, 0, &buf, data) == 1 && !buf.fault && driver_used_next(&f->ring[1]),
 	   "enabled last: until it is enabled again");
+	ok(rx(&vm, 0, data, 100, &res) == 1 && res.delivered == 1 &&
+	   driver_used_next(&f->ring[0]), "enabled last: then it is given");
 	front_end(f, 2);
 }
 

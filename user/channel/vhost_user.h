@@ -200,7 +200,7 @@ struct vhost_user {
 	/* Shared with workers. */
 	bool	 failed;		/* a ring broke: the thread must look */
 	bool	 quiet;			/* the data path holds nothing: the thread must look */
-	bool	 expected;		/* connected, and has not run yet: frames wait for it */
+	bool	 expected;		/* about to run: frames wait for it */
 	bool	 paused;
 	uint64_t roomless;		/* pairs whose frames wait for another's ring, a bit each */
 	uint64_t rarp;			/* the front end's: send one for it (mac_to_u48()) */

@@ -41,6 +41,9 @@ void vhost_user_want_frames(struct vhost_user *vu)
 	if (vu->phase == VHOST_USER_RUNS)
 		return;
 	vu->phase = VHOST_USER_RUNS;
+	/* They can be here before all of its rings are. */
+	if (!vu->up)
+		store_relaxed(&vu->expected, true);
 	if (vu->wants)
 		vu->wants(vu->arg, true);
 }
