@@ -46,6 +46,8 @@ load_cmd()
 	refused 2 "CPU" load_cmd --cpus 4000 vmq0
 	refused 2 "CPU" load_cmd --cpus 1-x vmq0
 	refused 2 "service name" load_cmd --name a/b vmq0
+	refused 2 "shorter --run-dir" load_cmd --run-dir "/run/$(printf 'a%.0s' {1..120})" vmq0
+	[ -z "$(find /run -name 'aaaa*')" ]
 	load_cmd --help | grep -q -- --unload
 	load_cmd --version
 }
@@ -120,6 +122,13 @@ options_of()
 
 @test "an unknown interface is named" {
 	refused 3 "no interface 'nope'" load_cmd nope
+	check_nothing_left
+}
+
+@test "an interface without Ethernet frames is refused" {
+	ip tuntap add tun0 mode tun
+	refused 2 "no Ethernet" load_cmd tun0
+	ip link del tun0
 	check_nothing_left
 }
 

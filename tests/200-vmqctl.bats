@@ -354,6 +354,9 @@ lines_out()
 	run -3 "$VMQ_BUILD/vmqctl" --run-dir "$RUN/none"
 	[[ $output == *"start one with vmq-load"* ]]
 	run -3 "$VMQ_BUILD/vmqctl" --run-dir "$RUN/none" -i vmq7
+	run -2 "$VMQ_BUILD/vmqctl" --run-dir "$RUN/$(printf 'a%.0s' {1..120})" -i vmq7
+	[[ $output == *"shorter --run-dir"* ]]
+	run -3 "$VMQ_BUILD/vmqctl" --run-dir "$RUN/none" -i vmq7
 	[[ $output == *"start one with vmq-load"* ]]
 	kill -9 "${PIDS[1]}"
 	wait "${PIDS[1]}" || :

@@ -355,6 +355,9 @@ static int look_around(struct attachment *a, struct old *old, struct vmq_err *er
 		rc = program_check_kernel(err);
 	if (!rc)
 		rc = netdev_query(a->cfg.ifname, dev, err);
+	if (!rc && !dev->ethernet)
+		rc = vmq_err(err, -EINVAL, "%s carries no Ethernet frames, so that there are no MAC "
+			     "addresses to go by", dev->name);
 	if (!rc)
 		rc = netns_cookie(&a->netns, err);
 	if (!rc)

@@ -26,6 +26,7 @@ struct netdev_info {
 	uint32_t txqs;
 	bool	 up;		/* set up by the administrator */
 	bool	 carrier;	/* and the link is there */
+	bool	 ethernet;	/* its frames have a MAC header */
 	bool	 virtual;	/* no hardware behind it: veth, tap, bridge … */
 	char	 driver[32];	/* "" if it has none */
 	uint32_t xdp_prog_id;	/* 0: no program attached */

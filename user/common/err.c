@@ -24,6 +24,7 @@ static const struct {
 	{ EINVAL, "EINVAL", 2 },
 	{ ERANGE, "ERANGE", 2 },
 	{ EMSGSIZE, "EMSGSIZE", 2 },
+	{ ENAMETOOLONG, "ENAMETOOLONG", 2 },
 	{ ENOENT, "ENOENT", 3 },
 	{ ENODEV, "ENODEV", 3 },
 	{ ENXIO, "ENXIO", 3 },
@@ -52,8 +53,7 @@ static const struct {
 	{ EFAULT, "EFAULT", 1 },
 	{ E2BIG, "E2BIG", 1 },
 	{ ENOTDIR, "ENOTDIR", 1 },
-	{ ENAMETOOLONG, "ENAMETOOLONG", 1 },
-};
+	};
 
 int vmq_err(struct vmq_err *err, int code, const char *fmt, ...)
 {

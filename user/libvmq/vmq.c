@@ -94,8 +94,8 @@ static int connect_to(struct vmq *v, const char *run_dir, const char *name)
 	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s" SUFFIX, run_dir, name);
 	if (n < 0 || (size_t)n >= sizeof(addr.sun_path))
 		return vmq_err(&v->err, -ENAMETOOLONG,
-			       "the path of the socket, %s/%s" SUFFIX ", is too long", run_dir,
-			       name);
+			       "the path of the socket, %s/%s" SUFFIX ", is too long; use a "
+			       "shorter --run-dir", run_dir, name);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return vmq_err_sys(&v->err, -errno, "cannot make a socket");

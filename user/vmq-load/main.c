@@ -139,6 +139,7 @@ static int configure(const struct options *o, const char *ifname, struct service
 	static const char *const hashes[] = { "auto", "nic", "software", NULL };
 	static const char *const places[] = { "auto", "off", NULL };
 	int mode = ATTACH_AUTO, tag = ATTACH_TAGS_AUTO, hash = ATTACH_HASH_AUTO, place = 0, rc;
+	size_t path;
 
 	*c = (struct service_config){
 		.attach = {
@@ -168,6 +169,11 @@ static int configure(const struct options *o, const char *ifname, struct service
 	    (rc = parse_u32(o->poll_us, "--poll-us", 0, 1000000, &c->poll_us, err)) ||
 	    (rc = parse_u32(o->balance_ms, "--balance-ms", 100, 60000, &c->balance_ms, err)))
 		return rc;
+	path = strlen(c->attach.run_dir) + strlen("/") + strlen(c->attach.name) + strlen(".place");
+	if (path >= SOCKET_PATH_MAX)
+		return vmq_err(err, -EINVAL, "the path of the control socket would be too long, with "
+			       "%zu of %d characters; use a shorter --run-dir or --name", path,
+			       SOCKET_PATH_MAX - 1);
 	if (c->attach.slots < c->attach.queues)
 		return vmq_err(err, -EINVAL, "--pairs %u: each of %u queues (--queues) needs one",
 			       c->attach.slots, c->attach.queues);
