@@ -330,7 +330,6 @@ struct vmq_meta {		/* array map `meta`, one entry; read before all else */
 #define VMQ_QUEUE_F_TRUST	0x1	/* source addresses are not checked */
 #define VMQ_QUEUE_F_COMPLETE	0x2	/* allocation was completed */
 #define VMQ_QUEUE_F_PAUSED	0x4	/* the VM is paused: nothing is delivered */
-#define VMQ_QUEUE_F_SINGLE	0x8	/* per-queue indication (R-5 flag 0x1) */
 #define VMQ_QUEUE_F_RSS		0x10	/* RSS is to be on */
 #define VMQ_QUEUE_F_PLACED	0x20	/* its CPUs were asked for: not to be balanced */
 #define VMQ_QUEUE_F_WAITS	0x40	/* on queue 0 until there is room for it */
