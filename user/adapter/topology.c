@@ -10,29 +10,9 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-/* Does the list @word name @cpu? */
-static bool list_has(const char *word, unsigned long cpu)
-{
-	unsigned long first, last;
-	char *end;
-
-	for (; *word && *word != '\n'; word = *end == ',' ? end + 1 : end) {
-		first = last = strtoul(word, &end, 10);
-		if (end == word)
-			return false;
-		if (*end == '-') {
-			word = end + 1;
-			last = strtoul(word, &end, 10);
-			if (end == word)
-				return false;
-		}
-		if (cpu >= first && cpu <= last)
-			return true;
-	}
-	return false;
-}
+#include "common/parse.h"
 
 static bool sibling_of_one(const char *dir, uint16_t cpu, const uint16_t *others, int n)
 {
@@ -45,9 +25,11 @@ static bool sibling_of_one(const char *dir, uint16_t cpu, const uint16_t *others
 	f = fopen(path, "re");
 	if (!f)
 		return false;
-	if (fgets(list, sizeof(list), f))
+	if (fgets(list, sizeof(list), f)) {
+		list[strcspn(list, "\n")] = '\0';
 		for (i = 0; i < n && !found; i++)
-			found = list_has(list, others[i]);
+			found = cpu_list_has(list, others[i]);
+	}
 	fclose(f);
 	return found;
 }
