@@ -21,6 +21,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/csum.h"
 #include "common/gso.h"
 #include "common/util.h"
@@ -29,28 +30,6 @@
 #define TAGS_MAX	3	/* tags to step over in search of the IP header */
 #define TCP_FLAGS	13	/* offset of the flag byte in a TCP header */
 #define TCP_CWR		0x80
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v);
-}
 
 /*
  * The IP header is at @l3: find the transport header and the end of the payload.

@@ -7,15 +7,9 @@
  * the guest's memory anyway, so a frame is described in up to three pieces and
  * the copy leaves out, or puts in, the four bytes.
  */
-
 #include "datapath/frame.h"
 
 #define TAG_OFFSET	(2 * ETH_ALEN)	/* of the outermost TPID */
-
-static uint16_t frame_be16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 static bool frame_is_tag(uint16_t proto)
 {
@@ -44,18 +38,18 @@ bool frame_look(struct frame_info *fi, const uint8_t *data, uint32_t len)
 	if (len < ETH_HLEN)
 		return false;
 
-	proto = frame_be16(data + TAG_OFFSET);
+	proto = get16(data + TAG_OFFSET);
 	if (!frame_is_tag(proto))
 		return true;
 	if (len < ETH_HLEN + VLAN_HLEN)
 		return false;
-	second = frame_is_tag(frame_be16(data + TAG_OFFSET + VLAN_HLEN));
+	second = frame_is_tag(get16(data + TAG_OFFSET + VLAN_HLEN));
 	if (second && len < ETH_HLEN + 2 * VLAN_HLEN)
 		return false;
 
 	fi->tagged = proto == ETH_P_8021Q;
 	if (fi->tagged)
-		fi->tci = frame_be16(data + ETH_HLEN);
+		fi->tci = get16(data + ETH_HLEN);
 	fi->service = !fi->tagged || (second && !VLAN_VID(fi->tci));
 	return true;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "channel/channel.h"
+#include "common/bytes.h"
 
 #define VLAN_HLEN	4
 #define VLAN_VID(tci)	((tci) & 0xfff)
@@ -47,10 +48,8 @@ static inline bool frame_is_link_local(const uint8_t *data)
 /* A tag as it stands in a frame. */
 static inline void frame_put_tag(uint8_t tag[VLAN_HLEN], uint16_t tpid, uint16_t tci)
 {
-	tag[0] = (uint8_t)(tpid >> 8);
-	tag[1] = (uint8_t)tpid;
-	tag[2] = (uint8_t)(tci >> 8);
-	tag[3] = (uint8_t)tci;
+	put16(tag, tpid);
+	put16(tag + 2, tci);
 }
 
 /**

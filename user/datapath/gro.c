@@ -30,6 +30,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "common/bytes.h"
 #include "common/csum.h"
 #include "common/util.h"
 #include "datapath/frame.h"
@@ -64,22 +65,6 @@
 #define ECE		0x40
 
 enum look { OTHER, UNCLEAR, NO_SEGMENT, SEGMENT };
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 /* ---- one frame ------------------------------------------------------------- */
 
