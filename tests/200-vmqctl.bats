@@ -433,12 +433,18 @@ complete_words()
 	_vmqctl
 }
 
-@test "completion offers the names of queues" {
+@test "completion offers the names of queues, files and words" {
 	# shellcheck source=/dev/null
 	source "$ROOT/scripts/completion/vmqctl"
 	PATH=$VMQ_BUILD:$PATH
 	complete_words vmqctl --run-dir "$RUN" queue show w
 	[ "${COMPREPLY[*]}" = web1 ]
+	complete_words vmqctl --run-dir "$RUN" queue add w
+	[ ${#COMPREPLY[@]} -eq 0 ]
+	complete_words vmqctl queue import "$ROOT/READ"
+	[ "${COMPREPLY[*]}" = "$ROOT/README.md" ]
+	complete_words vmqctl rss set web1 --dynamic o
+	[ "${COMPREPLY[*]}" = "on off" ]
 }
 
 @test "the manual pages have no errors" {
