@@ -469,6 +469,32 @@ static void test_wrap(void)
 	is_int(r.base, i, "the base of a stopped ring is where it ended");
 }
 
+/* A split ring starts where its used index says, if that can be one. */
+static void test_begin(void)
+{
+	static const struct {
+		uint16_t avail, used, base, begins;
+		const char *what;
+	} c[] = {
+		{ 7, 3, 7, 3, "behind what was used, whatever the front end says" },
+		{ 3, 65530, 0, 65530, "also across the wrap" },
+		{ 16, 0, 16, 0, "with a full ring" },
+		{ 0, 4711, 0, 0, "at the base where a driver has not cleared its ring" },
+		{ 20, 3, 19, 19, "or where the guest has spoilt the index" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		struct vmq_err err = VMQ_ERR_INIT;
+
+		begin(BASIC, 16, 0);
+		vring_stop(&r);
+		d.avail->idx = c[i].avail;
+		d.used->idx = c[i].used;
+		r.base = c[i].base;
+		ok(!vring_start(&r, &err) && r.base == c[i].begins, "begin: %s", c[i].what);
+	}
+}
+
 static void test_events(void)
 {
 	int i;
@@ -655,6 +681,7 @@ int main(void)
 	with_layouts(test_tx);
 	with_layouts(test_segments);
 	with_layouts(test_wrap);
+	test_begin();
 	with_layouts(test_events);
 	test_polling_guest();
 	with_layouts(test_log);

@@ -63,10 +63,24 @@ static void split_notify(struct vring *r, bool on)
 	r->notify = on;
 }
 
+/*
+ * Chains are used up in their order, so the used index is where we, or whoever served
+ * the ring before, ended. Front ends that know no more than the ring itself say other
+ * things: Cloud Hypervisor the available index, behind which all buffers that the guest
+ * has given would never be used. Only a used index that cannot be one, because a driver
+ * has not cleared the memory of a new ring, is worth less than what is said.
+ */
+static uint16_t split_begin(const struct vring *r)
+{
+	uint16_t used = ring_load16(&r->split.used->idx);
+	uint16_t avail = ring_load16(&r->split.avail->idx);
+
+	return (uint16_t)(avail - used) <= r->num ? used : (uint16_t)r->base;
+}
+
 static int split_start(struct vring *r)
 {
-	r->at.take = r->split.avail_idx = (uint16_t)r->base;
-	r->split.used_idx = ring_load16(&r->split.used->idx);
+	r->at.take = r->split.avail_idx = r->split.used_idx = split_begin(r);
 	r->split.signalled = false;
 	split_notify(r, true);
 	return 0;
