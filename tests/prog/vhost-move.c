@@ -220,7 +220,7 @@ static void connect_to(int host)
 
 	if (!front_connect(f, vm.path[host]) || !front_ask(f, VHOST_USER_GET_FEATURES, NULL, 0))
 		fail("nobody serves the socket");
-	front_set(f, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL);
+	front_protocol(f, PROTOCOL);
 	front_send(f, VHOST_USER_SET_OWNER, 0, NULL, 0, NULL, 0);
 }
 

@@ -192,6 +192,13 @@ static inline void front_eventfds(struct front *f, uint32_t i)
 	f->err[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
+/* Agree on those of @protocol that are offered (MQ is with several pairs only). */
+static inline void front_protocol(struct front *f, uint64_t protocol)
+{
+	front_ask(f, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0);
+	front_set(f, VHOST_USER_SET_PROTOCOL_FEATURES, protocol & f->in.u64);
+}
+
 /*
  * Connected again, and the guest has lived on with the rings in @keep: what is said of
  * them, each to begin at its @base. Return: all of it was taken.
@@ -202,7 +209,7 @@ static inline bool front_go_on(struct front *f, struct guest *g, int pairs,
 {
 	uint32_t i;
 
-	front_set(f, VHOST_USER_SET_PROTOCOL_FEATURES, protocol);
+	front_protocol(f, protocol);
 	front_set(f, VHOST_USER_SET_FEATURES, features);
 	front_mem(f, g);
 	for (i = 0; i < 2 * (uint32_t)pairs; i++) {
@@ -221,8 +228,7 @@ static inline bool front_begin(struct front *f, struct guest *g, int pairs, uint
 	uint32_t i;
 
 	front_ask(f, VHOST_USER_GET_FEATURES, NULL, 0);
-	front_ask(f, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0);
-	front_set(f, VHOST_USER_SET_PROTOCOL_FEATURES, protocol);
+	front_protocol(f, protocol);
 	front_send(f, VHOST_USER_SET_OWNER, 0, NULL, 0, NULL, 0);
 	front_set(f, VHOST_USER_SET_FEATURES, features);
 	front_mem(f, g);

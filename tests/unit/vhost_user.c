@@ -69,6 +69,7 @@ static void test_negotiation(void)
 	ok(front_ask(f, VHOST_USER_GET_FEATURES, NULL, 0), "features: GET_FEATURES is answered");
 	is_int(f->in.u64, FEATURES | BIT64(RING_F_EVENT_IDX) | BIT64(VIRTIO_NET_F_CSUM) |
 	       BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_MTU) | BIT64(VIRTIO_NET_F_STATUS) |
+	       BIT64(VIRTIO_NET_F_CTRL_VQ) |
 	       BIT64(VIRTIO_NET_F_MQ) | BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) |
 	       BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6) |
 	       BIT64(VIRTIO_NET_F_HOST_ECN) | BIT64(VIRTIO_F_ANY_LAYOUT) | BIT64(VIRTIO_F_RING_PACKED) |
@@ -79,8 +80,8 @@ static void test_negotiation(void)
 	ok(front_ask(f, VHOST_USER_GET_PROTOCOL_FEATURES, NULL, 0) && f->in.u64 == PROTOCOL,
 	   "features: protocol features");
 	front_set(f, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL);
-	ok(front_ask(f, VHOST_USER_GET_QUEUE_NUM, NULL, 0) && f->in.u64 == 2,
-	   "features: two pairs");
+	ok(front_ask(f, VHOST_USER_GET_QUEUE_NUM, NULL, 0) && f->in.u64 == 4,
+	   "features: two pairs, four rings");
 	ok(front_ask(f, VHOST_USER_GET_MAX_MEM_SLOTS, NULL, 0) && f->in.u64 == GUEST_MEM_SLOTS,
 	   "features: slots for memory");
 	ok(front_ask(f, VHOST_USER_GET_CONFIG, &cfg, sizeof(cfg)) && f->in.config.size == 12 &&

@@ -164,7 +164,7 @@ static bool guest_comes_again(void)
 			return false;
 		usleep(200);
 	}
-	front_set(&vm.f, VHOST_USER_SET_PROTOCOL_FEATURES, PROTOCOL);
+	front_protocol(&vm.f, PROTOCOL);
 	front_set(&vm.f, VHOST_USER_SET_FEATURES, features);
 	front_mem(&vm.f, &vm.g);
 	for (i = 0; i < 2; i++) {

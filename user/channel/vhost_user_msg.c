@@ -11,8 +11,10 @@
  *
  * Which protocol features are offered, and why not the others:
  *
- *	MQ, LOG_SHMFD, RARP, REPLY_ACK, NET_MTU, CONFIG, RESET_DEVICE,
+ *	LOG_SHMFD, RARP, REPLY_ACK, NET_MTU, CONFIG, RESET_DEVICE,
  *	CONFIGURE_MEM_SLOTS, STATUS	offered
+ *	MQ			offered with several pairs. With one, front ends that are
+ *				not asked to count know that themselves, and say so
  *	INFLIGHT_SHMFD		not needed: buffers are used in order and none is
  *				in flight between two batches (vring.c)
  *	BACKEND_REQ and what builds on it (HOST_NOTIFIER, IOTLB)	we have
@@ -48,6 +50,7 @@ static uint64_t features_offered(const struct vhost_user *vu)
 		     BIT64(VIRTIO_NET_F_HOST_ECN) | BIT64(VIRTIO_NET_F_GUEST_CSUM) |
 		     BIT64(VIRTIO_NET_F_GUEST_TSO4) | BIT64(VIRTIO_NET_F_GUEST_TSO6) |
 		     BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+		     BIT64(VIRTIO_NET_F_CTRL_VQ) |	/* the front end's, as the text has it */
 		     BIT64(VHOST_USER_F_LOG_ALL) | BIT64(VHOST_USER_F_PROTOCOL);
 
 	if (vu->pairs > 1)
@@ -59,12 +62,15 @@ static uint64_t features_offered(const struct vhost_user *vu)
 	return f;
 }
 
-#define PROTOCOL_OFFERED							\
-	(BIT64(VHOST_USER_P_MQ) | BIT64(VHOST_USER_P_LOG_SHMFD) |		\
-	 BIT64(VHOST_USER_P_RARP) | BIT64(VHOST_USER_P_REPLY_ACK) |		\
-	 BIT64(VHOST_USER_P_NET_MTU) | BIT64(VHOST_USER_P_CONFIG) |		\
-	 BIT64(VHOST_USER_P_RESET_DEVICE) | BIT64(VHOST_USER_P_STATUS) |	\
-	 BIT64(VHOST_USER_P_CONFIGURE_MEM_SLOTS))
+static uint64_t protocol_offered(const struct vhost_user *vu)
+{
+	uint64_t p = BIT64(VHOST_USER_P_LOG_SHMFD) | BIT64(VHOST_USER_P_RARP) |
+		     BIT64(VHOST_USER_P_REPLY_ACK) | BIT64(VHOST_USER_P_NET_MTU) |
+		     BIT64(VHOST_USER_P_CONFIG) | BIT64(VHOST_USER_P_RESET_DEVICE) |
+		     BIT64(VHOST_USER_P_STATUS) | BIT64(VHOST_USER_P_CONFIGURE_MEM_SLOTS);
+
+	return vu->pairs > 1 ? p | BIT64(VHOST_USER_P_MQ) : p;
+}
 
 static bool rings_started(const struct vhost_user *vu)
 {
@@ -115,15 +121,14 @@ static int do_set_features(struct vhost_user *vu, struct vhost_user_msg *m, stru
 
 static int do_get_protocol(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
 {
-	(void)vu;
 	(void)err;
-	m->u64 = PROTOCOL_OFFERED;
+	m->u64 = protocol_offered(vu);
 	return 0;
 }
 
 static int do_set_protocol(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
 {
-	uint64_t odd = m->u64 & ~PROTOCOL_OFFERED;
+	uint64_t odd = m->u64 & ~protocol_offered(vu);
 
 	if (odd)
 		return vmq_err(err, -EINVAL, "protocol features %#llx were not offered",
@@ -171,7 +176,11 @@ static int do_reset_device(struct vhost_user *vu, struct vhost_user_msg *m, stru
 static int do_get_queue_num(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
 {
 	(void)err;
-	m->u64 = (uint64_t)vu->pairs;	/* a network device counts pairs */
+	/*
+	 * QEMU and DPDK want that many pairs at most, Cloud Hypervisor that many rings. So
+	 * QEMU may take more pairs than there are, and is told at the first ring too many.
+	 */
+	m->u64 = 2 * (uint64_t)vu->pairs;
 	return 0;
 }
 
