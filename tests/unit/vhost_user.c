@@ -184,6 +184,8 @@ static void test_traffic(void)
 	ok(readable(other), "pairs: until the other is off as well");
 	ok(rx(&vm, 1, data, 100, &res) == 1 && res.error == 1,
 	   "pairs: then there is nobody to take it");
+	is_int(vm.stopping, 1, "pairs: a guest that receives nothing has been stopped");
+	vm.stopping = 0;
 	front_state(&vm.f, VHOST_USER_SET_VRING_ENABLE, 0, 1);
 	front_sync(&vm.f);
 	close(other);

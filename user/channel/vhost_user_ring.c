@@ -91,7 +91,8 @@ static struct vring *ring_named(struct vhost_user *vu, uint32_t index, struct vm
 {
 	if (index < 2 * (uint32_t)vu->pairs)
 		return &vu->ring[index];
-	vmq_err(err, -EINVAL, "ring %u of a device with %d", index, 2 * vu->pairs);
+	vmq_err(err, -EINVAL, "ring %u of a device with %d: the queue was made with %d pair%s",
+		index, 2 * vu->pairs, vu->pairs, vu->pairs == 1 ? "" : "s");
 	return NULL;
 }
 
@@ -172,18 +173,56 @@ int vhost_user_get_vring_base(struct vhost_user *vu, struct vhost_user_msg *m, s
 	return 0;
 }
 
+/* Whether a ring other than @except takes frames for the guest. */
+static bool others_receive(const struct vhost_user *vu, const struct vring *except)
+{
+	int i;
+
+	for (i = 0; i < vu->pairs; i++)
+		if (&vu->ring[2 * i] != except && load_relaxed(&vu->ring[2 * i].ready))
+			return true;
+	return false;
+}
+
+/*
+ * By the text, what is sent by a ring that is off is discarded. But a guest of which
+ * nothing is on is paused, perhaps to go on elsewhere: then it waits.
+ */
+static void keep_sent(struct vhost_user *vu, bool keeps)
+{
+	int i;
+
+	for (i = 1; i < 2 * vu->pairs; i += 2) {
+		vring_lock(&vu->ring[i]);
+		vu->ring[i].keeps = keeps;
+		vring_unlock(&vu->ring[i]);
+	}
+}
+
+/*
+ * Cloud Hypervisor pauses and moves a guest by disabling its rings. So the last of them
+ * that receives is stopped like by GET_VRING_BASE, with the same promise.
+ */
 int vhost_user_vring_enable(struct vhost_user *vu, struct vhost_user_msg *m, struct vmq_err *err)
 {
 	struct vring *r = ring_named(vu, m->state.index, err);
+	bool receives;
 
 	if (!r)
 		return -EINVAL;
 	if (m->state.num > 1)
 		return vmq_err(err, -EINVAL, "ring %u shall be enabled by %u", m->state.index,
 			       m->state.num);
+	if (!m->state.num && !(m->state.index & 1) && load_relaxed(&r->ready) &&
+	    !others_receive(vu, r) && !vhost_user_quiesced(vu))
+		return VHOST_USER_LATER;
 	vring_lock(r);
 	vring_set_enabled(r, m->state.num);
 	vring_unlock(r);
+	receives = others_receive(vu, NULL);
+	keep_sent(vu, !receives);
+	if (m->state.num && receives)
+		vhost_user_want_frames(vu);
 	vhost_user_wake(vu, (int)m->state.index / 2);
 	vhost_user_wake_roomless(vu);
 	vhost_user_tell(vu, m->state.num ? vu->addr.sun_path : "disabled by the front end");

@@ -75,7 +75,7 @@ void vring_reset(struct vring *r)
 	store_relaxed(&r->features, 0);
 	r->num = 0;
 	r->base = 0;
-	r->have_addr = r->log_used = r->enabled = r->told = false;
+	r->have_addr = r->log_used = r->enabled = r->told = r->keeps = false;
 	r->started = r->broken = false;
 	free(r->cut.joined);
 	r->cut = (struct cut){ 0 };
@@ -598,7 +598,7 @@ enum vring_verdict vring_tx(struct vring *r, struct frame_buf *buf, int n, int *
 		v = VRING_HELD;
 	} else {
 		tx_cut(&b);
-		if (r->started && !r->broken && r->told)
+		if (r->started && !r->broken && r->told && (r->enabled || !r->keeps))
 			v = ring_batch(r, tx_batch, &b);
 	}
 	vring_unlock(r);

@@ -121,12 +121,13 @@ struct vring {
 
 	/* What messages said. */
 	uint32_t num;
-	uint32_t base;		/* where to begin; a packed ring tells that itself */
+	uint32_t base;		/* where to begin, if the ring does not tell that itself */
 	uint64_t desc_uva, avail_uva, used_uva, used_gpa;
 	bool	 log_used;
 	bool	 have_addr;
 	bool	 enabled;
 	bool	 told;		/* whether it is: nothing is taken before */
+	bool	 keeps;		/* nothing is taken while it is not enabled */
 	int	 kick, call, err;	/* eventfds or -1 */
 
 	/* While started. */
