@@ -8,11 +8,8 @@
 #include "control/queue.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "channel/channel.h"
 #include "common/log.h"
