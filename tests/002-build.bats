@@ -5,9 +5,10 @@
 
 load lib/vmq
 
+# Relative: make takes no path with spaces, and the tree may be below one.
 in_tree()
 {
-	make -C "$ROOT" BUILD="$VMQ_BUILD" "$@"
+	make -C "$ROOT" BUILD="${VMQ_BUILD#"$ROOT"/}" "$@"
 }
 
 @test "make install puts programs, manuals, library, unit and completion below DESTDIR" {

@@ -99,7 +99,7 @@ on_terminal()
 {
 	local columns=$1
 	shift
-	run -0 script -qec "stty cols $columns; $VMQ_BUILD/vmqctl --run-dir $RUN $*" /dev/null </dev/null
+	run -0 script -qec "stty cols $columns; '$VMQ_BUILD/vmqctl' --run-dir $RUN $*" /dev/null </dev/null
 	output=${output//$'\r'/}
 }
 
