@@ -26,10 +26,13 @@ struct uplink_mac {
 	__u8 mac[ETH_ALEN];
 };
 
-/* The VMs' addresses. User space writes it, frames read it. */
+/*
+ * The VMs' addresses: those of filters, and those of ports that have no filter. User
+ * space writes it, frames read it.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, VMQ_FILTERS_MAX);
+	__uint(max_entries, VMQ_FILTERS_MAX + VMQ_QUEUES_MAX * VMQ_MACS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct uplink_mac);
 	__type(value, __u8);

@@ -2,7 +2,7 @@
 /*
  * gso.c - joined frames come apart as they were on the wire
  *
- * Builds joined frames byte by byte, lets user/datapath/gso.c cut them, and
+ * Builds joined frames byte by byte, lets user/common/gso.c cut them, and
  * checks every segment with a checksum of its own (byte-wise, so that a mistake
  * in the fast one is not made twice). Malformed headers must be refused, each
  * at every length, under the sanitizers too.

@@ -327,6 +327,27 @@ static void test_changes(void)
 	is_int(guest[C].n_rx, 0, "nothing was kept for later");
 }
 
+/* As many addresses as there can be: of filters, and of ports without a filter. */
+static void test_many(void)
+{
+	struct uswitch *sw = datapath_switch(dp);
+	struct vmq_err err = VMQ_ERR_INIT;
+	uint32_t i, n = VMQ_FILTERS_MAX + VMQ_QUEUES_MAX * VMQ_MACS_MAX - PORTS;
+	int rc = 0;
+
+	for (i = 0; i < n && !rc; i++) {
+		struct station st = {
+			.mac = { 0x02, 0, (uint8_t)(i >> 24), (uint8_t)(i >> 16),
+				 (uint8_t)(i >> 8), (uint8_t)i },
+			.port = port[C],
+		};
+
+		rc = switch_set_station(sw, &st, &err);
+	}
+	is_int(rc, 0, "the filter has room for every address (%u: %s)", i, err.text);
+	switch_abort(sw);
+}
+
 /* The interface down and up, then gone: no spin, no crash. */
 static void test_link(void)
 {
@@ -398,6 +419,7 @@ int main(void)
 	test_offloads(TAG(100), D, 18, "any VLAN");
 	test_host();
 	test_changes();
+	test_many();
 	test_link();
 
 	rig_stations(datapath_switch(dp), NULL, 0, NULL);
