@@ -6,6 +6,7 @@
  * has something to tell.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,7 @@ static int queue_drain(struct ctl *c, int n, char **word)
 {
 	json_t *params = ctl_named(c, word[0]), *result;
 	char *delivered, *discarded, *ms;
+	json_int_t timeout_ms;
 	int rc;
 
 	(void)n;
@@ -223,8 +225,8 @@ static int queue_drain(struct ctl *c, int n, char **word)
 		return rc;
 	}
 	/* The answer comes when the queue is empty, not before. */
-	vmq_set_timeout(c->vmq, VMQ_TIMEOUT_MS +
-			(int)json_integer_value(json_object_get(params, "timeout_ms")));
+	timeout_ms = json_integer_value(json_object_get(params, "timeout_ms"));
+	vmq_set_timeout(c->vmq, (int)MIN(timeout_ms, INT_MAX - VMQ_TIMEOUT_MS) + VMQ_TIMEOUT_MS);
 	result = ctl_call(c, "queue.drain", params);
 	if (!result)
 		return c->err.code;
