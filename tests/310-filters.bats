@@ -28,6 +28,13 @@ matched_is()
 	[ "$(stat_of "$1" matched)" -eq "$2" ]
 }
 
+@test "queue show host shows queue 0 and its filters" {
+	ctl filter add host --mac 52:54:00:00:00:10
+	ctl queue show host -j | jq -e '.queue | .name == "host" and .filters == 1 and
+		(.filter_list | length) == 1 and .pair_list == []'
+	ctl queue show 0 | grep 52:54:00:00:00:10
+}
+
 @test "F-7 one rule for the VLAN and at least one address" {
 	ctl queue alloc q
 	run -2 ctl filter add q --mac $M1 --vlan untagged,5

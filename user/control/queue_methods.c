@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/parse.h"
 #include "common/util.h"
+#include "control/host.h"
 #include "control/methods.h"
 #include "control/report.h"
 #include "control/rss.h"
@@ -563,8 +564,14 @@ void queue_list(void *service, struct request *r)
 
 void queue_show(void *service, struct request *r)
 {
-	struct queue *q = queue_of(service, r, param_str(r, "name"), false);
+	struct actor who = actor_of(r);
+	struct queue *q;
 
+	if (host_is(param_str(r, "name"))) {
+		reply_result(r, report_host(service, &who));
+		return;
+	}
+	q = queue_of(service, r, param_str(r, "name"), false);
 	if (q)
 		reply_result(r, report_queue(q));
 }

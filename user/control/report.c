@@ -170,6 +170,15 @@ json_t *report_queue(struct queue *q)
 	return json_pack("{s:o}", "queue", o);
 }
 
+json_t *report_host(struct service *s, const struct actor *who)
+{
+	json_t *o = host_queue(s);
+
+	json_object_set_new(o, "pair_list", json_array());
+	json_object_set_new(o, "filter_list", filters_json(s, 0, who));
+	return json_pack("{s:o}", "queue", o);
+}
+
 /* ---- adapter ----------------------------------------------------------- */
 
 static uint32_t frames_free(struct service *s)

@@ -16,6 +16,7 @@
 json_t *report_show(struct service *s, const struct actor *who);
 json_t *report_queues(struct service *s, const struct actor *who);
 json_t *report_queue(struct queue *q);
+json_t *report_host(struct service *s, const struct actor *who);	/* queue 0 likewise */
 json_t *report_filter(struct service *s, const struct filter *f);
 /* @only: the id of a queue (0: the host), or one of these. */
 #define FILTERS_ALL  (-1)
