@@ -186,6 +186,10 @@ options_of()
 	refused 3 "nix" ctl queue drain nix
 	refused 3 "nix" ctl filter add nix --mac $M1
 	refused 3 "77" ctl filter del 77
+	# a channel's socket beside the service's is no service
+	ctl queue add vm1 --channel vhost-user:/run/vmq/vm1.sock
+	refused 3 "runs in /run/vmq; there is $IFACE" ctl -i nix show
+	[[ $stderr != *vm1* ]]
 	refused 2 "queue 0" ctl queue del host
 	refused 2 "queue 0" ctl queue del 0
 }

@@ -161,10 +161,16 @@ static int set_name(struct vmq *v, const char *name)
 }
 
 /*
- * The only service there is. Sockets of dead services do not count, nor those of
- * another type (a vhost-user channel's may lie there, too: EPROTOTYPE); one that we
- * may not use does, or `-i` would be needed or not depending on who asks.
+ * Is what connect_to() said that of a service? Sockets of dead services do not count,
+ * nor those of another type (a vhost-user channel's may lie there, too: EPROTOTYPE); one
+ * that we may not use does, or `-i` would be needed or not depending on who asks.
  */
+static bool counts(int rc)
+{
+	return rc != -ECONNREFUSED && rc != -ENOENT && rc != -EPROTOTYPE;
+}
+
+/* The only service there is. */
 static int open_only(struct vmq *v, const char *run_dir)
 {
 	struct vmq_err first = VMQ_ERR_INIT;
@@ -177,7 +183,7 @@ static int open_only(struct vmq *v, const char *run_dir)
 		return rc;
 	for (int i = 0; i < n; i++) {
 		fd = connect_to(v, run_dir, names[i]->d_name);
-		if (fd == -ECONNREFUSED || fd == -ENOENT || fd == -EPROTOTYPE)
+		if (!counts(fd))
 			continue;
 		append_name(list, sizeof(list), names[i]->d_name);
 		if (found++) {
@@ -221,8 +227,14 @@ static int open_named(struct vmq *v, const char *run_dir, const char *name)
 	if (rc != -ENOENT)
 		return rc;
 	list_names(v, run_dir, &names, &n);
-	for (int i = 0; i < n; i++)
-		append_name(list, sizeof(list), names[i]->d_name);
+	for (int i = 0; i < n; i++) {
+		int fd = connect_to(v, run_dir, names[i]->d_name);
+
+		if (counts(fd))
+			append_name(list, sizeof(list), names[i]->d_name);
+		if (fd >= 0)
+			close(fd);
+	}
 	free_names(names, n);
 	return vmq_err(&v->err, rc, "no service %s runs in %s; %s%s", name, run_dir,
 		       *list ? "there is " : "start one with vmq-load INTERFACE", list);
