@@ -45,9 +45,16 @@ struct datapath {
 
 /* ---- RX queues ----------------------------------------------------------------- */
 
+struct rxq_call {
+	struct rxq *q;
+	int rc;
+};
+
 static void rxq_add_source(struct worker *w, void *arg)
 {
-	worker_add(w, rxq_source(arg));
+	struct rxq_call *call = arg;
+
+	call->rc = worker_add(w, rxq_source(call->q));
 }
 
 static void rxq_del_source(struct worker *w, void *arg)
@@ -87,19 +94,26 @@ static int datapath_open_rxqs(struct datapath *dp, uint32_t rxqs, uint32_t txqs,
 			.tx_frames = dp->cfg.tx_frames,
 			.has_tx = dp->rxqs < txqs,
 		};
+		struct rxq_call call = { .rc = 0 };
 
-		rc = rxq_open(&dp->rxq[dp->rxqs], &cfg, err);
-		if (rc) {
-			datapath_close_rxqs(dp, before);
-			return rc;
-		}
-		worker_call(datapath_rxq_worker(dp, dp->rxqs), rxq_add_source,
-			    dp->rxq[dp->rxqs]);
+		rc = rxq_open(&call.q, &cfg, err);
+		if (rc)
+			goto err_close;
+		dp->rxq[dp->rxqs] = call.q;
 		if (cfg.has_tx && dp->txqs == dp->rxqs)
 			dp->txqs++;
 		dp->rxqs++;
+		worker_call(datapath_rxq_worker(dp, cfg.id), rxq_add_source, &call);
+		if (call.rc) {
+			rc = vmq_err_sys(err, call.rc, "a worker cannot watch RX queue %u", cfg.id);
+			goto err_close;
+		}
 	}
 	return 0;
+
+err_close:
+	datapath_close_rxqs(dp, before);
+	return rc;
 }
 
 /**
