@@ -2,6 +2,11 @@
 /*
  * vhost_user_hostile.c - front ends that do not behave
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sched.h>
+
+#include "netns.h"
 #include "vm.h"
 
 static void h_version(struct front *f)
@@ -418,6 +423,83 @@ static void test_cut(void)
 	close(f->fd);
 }
 
+/*
+ * A TCP socket whose last close() waits until its peer has read all, or for a minute.
+ * -1: no such thing here.
+ */
+static int lingering(int *peer)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct linger linger = { 1, 60 };
+	socklen_t len = sizeof(a);
+	static char bytes[65536];
+
+	if (bind(listener, (struct sockaddr *)&a, len) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&a, &len) ||
+	    connect(fd, (struct sockaddr *)&a, len)) {
+		close(listener);
+		close(fd);
+		return -1;
+	}
+	*peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	close(listener);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	return fd;
+}
+
+#define LINGERING	8	/* that a channel may have */
+
+/* Descriptors that are slow to close, by front ends that have closed theirs before. */
+static void test_slow_close(void)
+{
+	struct { uint32_t request, flags, size; uint64_t u64; } __attribute__((packed)) m = {
+		VHOST_USER_SET_VRING_KICK, VHOST_USER_VERSION, 8, 0,
+	};
+	int before, peer[LINGERING], fd, i;
+	struct front *f = &vm.f;
+	bool others = true;
+	struct pollfd p;
+
+	if (unshare(CLONE_NEWNET) || RUN("ip", "link", "set", "lo", "up")) {
+		skip("no network namespace", "slow close: holds up nobody else");
+		return;
+	}
+	/* The one before it has gone, with all that it had. */
+	if (!ok(front_connect(f, vm.path) && front_sync(f), "slow close: a front end"))
+		return;
+	before = open_fds() - 2;	/* but both ends of this connection */
+	close(f->fd);
+	for (i = 0; i < LINGERING && others; i++) {
+		fd = lingering(&peer[i]);
+		if (!ok(fd >= 0 && front_connect(f, vm.path), "slow close: front end %d", i))
+			return;
+		/* SET_LOG_FD closes what it got, the other one does not want it. */
+		m.request = i & 1 ? VHOST_USER_SET_LOG_FD : VHOST_USER_SET_VRING_KICK;
+		front_write(f, &m, 6, &fd, 1);
+		close(fd);
+		front_write(f, (char *)&m + 6, sizeof(m) - 6, NULL, 0);
+		others &= front_cut_off(f) && front_sync(&neighbour.f);
+		close(f->fd);
+	}
+	ok(others, "slow close: holds up nobody else");
+	p = (struct pollfd){ .events = POLLIN };
+	ok(front_connect(f, vm.path) && front_send(f, VHOST_USER_GET_FEATURES, 0, NULL, 0, NULL, 0),
+	   "slow close: another front end of that channel");
+	p.fd = f->fd;
+	ok(!poll(&p, 1, 50) && front_sync(&neighbour.f), "slow close: has to wait");
+	while (i)
+		close(peer[--i]);
+	ok(front_read(f), "slow close: until some are closed");
+	close(f->fd);
+	for (i = 0; i < FRONT_WAIT_MS && open_fds() != before; i++)
+		poll(NULL, 0, 1);
+	is_int(open_fds(), before, "slow close: at last all are");
+}
+
 int main(void)
 {
 	vms_begin();
@@ -425,6 +507,7 @@ int main(void)
 		test_cut();
 		test_hostile();
 		test_full_call();
+		test_slow_close();
 		vms_close();
 	}
 	return unit_done();

@@ -8,30 +8,14 @@
  * long enough now does not mean that it stays so; mem_guard.h is for that.
  */
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
+#include "channel/foreign.h"
 #include "channel/guest_mem.h"
 #include "common/util.h"
-
-static const long memory_fs[] = { TMPFS_MAGIC, HUGETLBFS_MAGIC, RAMFS_MAGIC };
-
-static bool shared_is_memory(int fd)
-{
-	struct statfs fs;
-	size_t i;
-
-	if (fstatfs(fd, &fs) < 0)
-		return false;
-	for (i = 0; i < ARRAY_SIZE(memory_fs); i++)
-		if ((uint32_t)fs.f_type == (uint32_t)memory_fs[i])
-			return true;
-	return false;
-}
 
 uint8_t *shared_map(int fd, uint64_t offset, uint64_t size, void **map, size_t *map_len,
 		    const char *what, struct vmq_err *err)
@@ -39,7 +23,7 @@ uint8_t *shared_map(int fd, uint64_t offset, uint64_t size, void **map, size_t *
 	uint64_t end, align, delta;
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !shared_is_memory(fd)) {
+	if (!foreign_is_memory(fd) || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		vmq_err(err, -EINVAL, "%s is no file of shared memory (memfd, tmpfs, hugetlbfs)",
 			what);
 		return NULL;

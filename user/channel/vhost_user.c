@@ -41,6 +41,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "channel/foreign.h"
 #include "channel/mem_guard.h"
 #include "channel/vhost_user.h"
 #include "common/util.h"
@@ -86,6 +87,7 @@ int vhost_user_new(struct vhost_user **out, const struct channel_config *cfg,
 	vu->arg = cfg->arg;
 	vu->listen_fd = vu->fd = -1;
 	pthread_mutex_init(&vu->address_lock, NULL);
+	vu->foreign = foreign_new();
 	if (cfg->mac) {
 		memcpy(vu->mac, cfg->mac, ETH_ALEN);
 		vu->has_mac = true;
@@ -95,7 +97,7 @@ int vhost_user_new(struct vhost_user **out, const struct channel_config *cfg,
 	for (i = 0; i < vu->pairs; i++)
 		vu->pair[i].epfd = vu->pair[i].wake = -1;
 	for (i = 0; i < vu->pairs; i++) {
-		rc = pair_open(&vu->pair[i]);
+		rc = vu->foreign ? pair_open(&vu->pair[i]) : -ENOMEM;
 		if (rc) {
 			vhost_user_free(vu);
 			vmq_err_sys(err, rc, "cannot make a vhost-user channel");
@@ -119,6 +121,7 @@ void vhost_user_free(struct vhost_user *vu)
 		if (vu->pair[i].wake >= 0)
 			close(vu->pair[i].wake);
 	}
+	foreign_put(vu->foreign);
 	pthread_mutex_destroy(&vu->address_lock);
 	free(vu);
 }

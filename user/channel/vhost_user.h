@@ -30,6 +30,7 @@
 
 #define VHOST_USER_REGIONS	8	/* of one SET_MEM_TABLE */
 #define VHOST_USER_FDS		8	/* of one message */
+#define VHOST_USER_FDS_SENT	253	/* with one sendmsg(): the kernel's SCM_MAX_FD */
 #define VHOST_USER_CONFIG	256	/* bytes of one GET_CONFIG */
 #define VHOST_USER_PAYLOAD	4096	/* longest that is read at all */
 
@@ -176,13 +177,14 @@ struct vhost_user {
 	dev_t	 socket_dev;		/* of the path we made */
 	ino_t	 socket_ino;
 	int	 fd;			/* connection, or -1 */
-	uint64_t retry_at;		/* client: when to connect again; 0: connected */
+	struct foreign *foreign;	/* what is being closed */
+	uint64_t retry_at;		/* when to connect, or to listen, again; 0: it is done */
 	uint32_t retry_ms;
 
 	/* The message that is being read. */
 	struct vhost_user_msg msg;
 	uint32_t have;			/* bytes of it */
-	int	 fds[VHOST_USER_FDS];
+	int	 fds[VHOST_USER_FDS + VHOST_USER_FDS_SENT];
 	int	 n_fds;
 	bool	 waiting;		/* it is whole, and waits for `quiet` */
 

@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "channel/foreign.h"
 #include "channel/vhost_user.h"
 #include "common/parse.h"
 #include "common/util.h"
@@ -230,21 +231,6 @@ int vhost_user_vring_enable(struct vhost_user *vu, struct vhost_user_msg *m, str
 }
 
 /*
- * Only eventfds: writing to anything else, or asking it whether it is ready, can
- * wait for a program of the guest's owner (a pipe, a file of FUSE).
- */
-static bool fd_is_eventfd(int fd)
-{
-	static const char want[] = "anon_inode:[eventfd]";
-	char path[32], name[sizeof(want) + 1];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, name, sizeof(name));
-	return n == (ssize_t)sizeof(want) - 1 && !memcmp(name, want, sizeof(want) - 1);
-}
-
-/*
  * Ring and descriptor of SET_VRING_KICK, _CALL and _ERR. The descriptor is the
  * ring's from here on. -1: the message says that there is none.
  */
@@ -264,7 +250,11 @@ static struct vring *ring_fd(struct vhost_user *vu, const struct vhost_user_msg 
 	*fd = -1;
 	if (!want)
 		return r;
-	if (!fd_is_eventfd(vu->fds[0])) {
+	/*
+	 * Writing to anything else, or asking it whether it is ready, can wait for a program of
+	 * the guest's owner (a pipe, a file of FUSE).
+	 */
+	if (!foreign_is_eventfd(vu->fds[0])) {
 		vmq_err(err, -EBADF, "the descriptor is no eventfd");
 		return NULL;
 	}

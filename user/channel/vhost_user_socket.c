@@ -31,6 +31,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "channel/foreign.h"
 #include "channel/vhost_user.h"
 #include "common/log.h"
 #include "common/util.h"
@@ -77,10 +78,13 @@ static int watch(const struct vhost_user *vu, int fd, int which)
 
 /* ---- one connection ------------------------------------------------------------ */
 
-static void close_fds(struct vhost_user *vu)
+/* Return: false: there was one of no use at all. */
+static bool close_fds(struct vhost_user *vu)
 {
-	while (vu->n_fds)
-		close(vu->fds[--vu->n_fds]);
+	bool fine = foreign_close(vu->foreign, vu->fds, vu->n_fds);
+
+	vu->n_fds = 0;
+	return fine;
 }
 
 static void retry_in(struct vhost_user *vu, uint32_t ms)
@@ -105,7 +109,8 @@ static void set_waiting(struct vhost_user *vu, bool waiting)
 /* @reason: what the front end did wrong; NULL: it has gone. */
 static void disconnect(struct vhost_user *vu, const char *reason)
 {
-	close(vu->fd);
+	epoll_ctl(service.epfd, EPOLL_CTL_DEL, vu->fd, NULL);
+	foreign_close_socket(vu->foreign, vu->fd);
 	vu->fd = -1;
 	vu->have = 0;
 	vu->waiting = false;
@@ -143,7 +148,6 @@ static void connected(struct vhost_user *vu, int fd)
 static int take_fds(struct vhost_user *vu, struct msghdr *mh, struct vmq_err *err)
 {
 	struct cmsghdr *c;
-	bool many = false;
 
 	for (c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
 		size_t i, n;
@@ -155,15 +159,10 @@ static int take_fds(struct vhost_user *vu, struct msghdr *mh, struct vmq_err *er
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (vu->n_fds < VHOST_USER_FDS) {
-				vu->fds[vu->n_fds++] = fd;
-			} else {
-				close(fd);
-				many = true;
-			}
+			vu->fds[vu->n_fds++] = fd;
 		}
 	}
-	if (many || mh->msg_flags & MSG_CTRUNC)
+	if (vu->n_fds > VHOST_USER_FDS || mh->msg_flags & MSG_CTRUNC)
 		return vmq_err(err, -EBADF, "more than %d descriptors with one message",
 			       VHOST_USER_FDS);
 	return 0;
@@ -175,7 +174,7 @@ static int take_fds(struct vhost_user *vu, struct msghdr *mh, struct vmq_err *er
  */
 static int receive(struct vhost_user *vu, uint32_t want, struct vmq_err *err)
 {
-	char control[CMSG_SPACE(VHOST_USER_FDS * sizeof(int))]
+	char control[CMSG_SPACE(VHOST_USER_FDS_SENT * sizeof(int))]
 		__attribute__((aligned(__alignof__(struct cmsghdr))));
 	int rc;
 
@@ -213,7 +212,8 @@ static int handle(struct vhost_user *vu, struct vmq_err *err)
 	if (vu->waiting)
 		return 0;
 	vu->have = 0;
-	close_fds(vu);
+	if (!close_fds(vu) && !rc)
+		rc = vmq_err(err, -EBADF, "a descriptor that is neither memory nor an eventfd");
 	return rc ? rc : 1;
 }
 
@@ -266,10 +266,27 @@ static void on_quiet(struct vhost_user *vu)
 
 /* ---- coming together -------------------------------------------------------------- */
 
+static void set_listening(const struct vhost_user *vu, bool on)
+{
+	struct epoll_event ev = {
+		.events = on ? EPOLLIN : 0, .data.u64 = event_data(vu, EVENT_LISTEN),
+	};
+
+	epoll_ctl(service.epfd, EPOLL_CTL_MOD, vu->listen_fd, &ev);
+}
+
 static void on_listen(struct vhost_user *vu)
 {
-	int fd = accept4(vu->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
+	if (foreign_stuck(vu->foreign)) {
+		log_warn("%s: what front ends have left cannot be closed, so no other is taken",
+			 vu->addr.sun_path);
+		set_listening(vu, false);
+		retry_in(vu, RETRY_LOST_MS);
+		return;
+	}
+	fd = accept4(vu->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
 	/* A front end that was restarted may be seen before the end of its old one. */
@@ -277,16 +294,23 @@ static void on_listen(struct vhost_user *vu)
 		disconnect(vu, NULL);
 	if (vu->fd >= 0) {
 		log_warn("%s: a second front end was sent away", vu->addr.sun_path);
-		close(fd);
+		foreign_close_socket(vu->foreign, fd);
 		return;
 	}
 	connected(vu, fd);
 }
 
-static void try_connect(struct vhost_user *vu)
+static void try_again(struct vhost_user *vu)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd;
 
+	if (!vu->client) {
+		vu->retry_at = 0;
+		set_listening(vu, true);
+		return;
+	}
+	fd = foreign_stuck(vu->foreign) ? -1 :
+	     socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&vu->addr, sizeof(vu->addr))) {
 		connected(vu, fd);
 		return;
@@ -358,8 +382,14 @@ static void close_listener(struct vhost_user *vu)
 {
 	struct stat st;
 
+	int fd;
+
 	if (vu->listen_fd < 0)
 		return;
+	/* Nobody is added behind this. */
+	shutdown(vu->listen_fd, SHUT_RDWR);
+	while ((fd = accept4(vu->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		foreign_close_socket(vu->foreign, fd);
 	close(vu->listen_fd);
 	vu->listen_fd = -1;
 	if (vu->socket_ino && !lstat(vu->addr.sun_path, &st) && st.st_dev == vu->socket_dev &&
@@ -439,7 +469,7 @@ static int look_round(void)
 		if (vu->announce_left)
 			first = MIN(first, vu->announce_at);
 		if (vu->retry_at && vu->retry_at <= now)
-			try_connect(vu);
+			try_again(vu);
 		if (vu->retry_at)
 			first = MIN(first, vu->retry_at);
 	}
