@@ -201,6 +201,20 @@ static json_t *outcome(const char *name, int rc, const struct vmq_err *err)
 	return one;
 }
 
+static int complete_one(struct queue *q, const struct actor *who, struct vmq_err *err)
+{
+	int rc = queue_may_change(q, who, err);
+
+	if (rc)
+		return rc;
+	if (!q->rec.weight)
+		return vmq_err(err, -EBADFD,
+			       "queue %s has weight 0: its frames stay on queue 0 until "
+			       "'vmqctl queue set %s --weight' gives it one",
+			       q->rec.name, q->rec.name);
+	return queue_complete(q, err);
+}
+
 void queue_complete_batch(void *service, struct request *r)
 {
 	json_t *names = json_object_get(r->params, "names"), *results = json_array();
@@ -217,13 +231,7 @@ void queue_complete_batch(void *service, struct request *r)
 		if (!q)
 			rc = vmq_err(&err, -ENOENT, "no queue %s", name);
 		else
-			rc = queue_may_change(q, &who, &err);
-		if (!rc && !q->rec.weight)
-			rc = vmq_err(&err, -EBADFD,
-				     "queue %s has weight 0: its frames stay on queue 0 until "
-				     "'vmqctl queue set %s --weight' gives it one", name, name);
-		if (!rc)
-			rc = queue_complete(q, &err);
+			rc = complete_one(q, &who, &err);
 		json_array_append_new(results, outcome(name, rc, &err));
 	}
 	reply_result(r, json_pack("{s:o}", "results", results));
