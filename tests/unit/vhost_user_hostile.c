@@ -436,6 +436,7 @@ static int lingering(int *peer)
 	socklen_t len = sizeof(a);
 	static char bytes[65536];
 
+	*peer = -1;
 	if (bind(listener, (struct sockaddr *)&a, len) || listen(listener, 1) ||
 	    getsockname(listener, (struct sockaddr *)&a, &len) ||
 	    connect(fd, (struct sockaddr *)&a, len)) {
