@@ -44,10 +44,12 @@ event()
 	watch_events
 	ip link set $IFACE down
 	wait_until 5 event link down
+	[ "$(ctl show -j | jq -r .adapter.link)" = down ]
 	ip link set $IFACE up
 	wait_until 5 event link up
 	ip -n wire link set wire0 down
 	wait_until 5 event link "no carrier"
+	[ "$(ctl show -j | jq -r .adapter.link)" = "no carrier" ]
 	ip -n wire link set wire0 up
 	ip link set $IFACE address 02:00:00:00:00:77
 	wait_until 5 event address 02:00:00:00:00:77

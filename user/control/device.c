@@ -49,15 +49,15 @@ void device_check_mtu(const struct service *s, uint32_t mtu)
 			 s->cfg.chunk < 4096 ? ", or start vmq-load with --chunk 4096" : "");
 }
 
-static const char *link_word(const struct netdev_info *dev)
+const char *device_link(const struct netdev_info *dev)
 {
 	return !dev->up ? "down" : dev->carrier ? "up" : "no carrier";
 }
 
 static void follow_link(struct service *s, const struct netdev_info *now)
 {
-	if (strcmp(link_word(&s->dev), link_word(now)))
-		announce(s, "link", "%s", link_word(now));
+	if (strcmp(device_link(&s->dev), device_link(now)))
+		announce(s, "link", "%s", device_link(now));
 }
 
 static void follow_name(struct service *s, const struct netdev_info *now)

@@ -16,6 +16,9 @@ void device_follow(struct service *s);
 /* It has gone, or is another namespace's: tell the monitors. */
 void device_gone(struct service *s);
 
+/* "up", "down", or "no carrier". */
+const char *device_link(const struct netdev_info *dev);
+
 /* Warn if frames of this MTU do not fit a chunk. */
 void device_check_mtu(const struct service *s, uint32_t mtu);
 

@@ -11,6 +11,7 @@
 
 #include "common/parse.h"
 #include "common/util.h"
+#include "control/device.h"
 #include "control/rss.h"
 #include "control/teardown.h"
 
@@ -224,6 +225,7 @@ json_t *report_show(struct service *s, const struct actor *who)
 		      s->place ? place_describe(s->place) : "off", "adopted", in->adopted);
 	if (!a)
 		return NULL;
+	json_object_set_new(a, "link", json_string(device_link(&s->dev)));
 	json_object_set_new(a, "hash", json_string(in->asks_hash ? "nic" : "software"));
 	if (!in->asks_hash)
 		json_object_set_new(a, "hash_why", json_string(in->hash_why));
