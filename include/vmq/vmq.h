@@ -96,7 +96,7 @@ void vmq_set_timeout(struct vmq *v, int timeout_ms);
  * @result: if not NULL, the result: JSON object, for free()
  *
  * Return: 0; the negative errno that the service answered; -EINVAL @params is
- * not JSON; -EMSGSIZE the request is too long for a message; -ETIMEDOUT; and
+ * not JSON; -EMSGSIZE the request has more than 16 MiB; -ETIMEDOUT; and
  * -ECONNRESET the service has gone. After an error @result is not touched.
  */
 int vmq_call(struct vmq *v, const char *method, const char *params, char **result);
