@@ -268,3 +268,15 @@ apply_many()
 	[ "$(ctl filter list -j | jq '.filters | length')" -eq 14 ]
 	[ "$(ctl filter list -j | jq -r --arg mac $M1 '.filters[] | select(.mac == $mac) | .queue_name')" = a ]
 }
+
+@test "a change of thousands does not keep those waiting who ask while it is read" {
+	ctl queue add a --mac $M1
+	many=$(jq -nc '{changes: [range(2048) as $i |
+		{op: "add", queue: "a", vlan: "\($i + 1)", mac: "52:54:00:01:00:01"}]}')
+	run -0 at_once "filter.apply $many" 'filter.list {"queue":"host"}' \
+		"filter.apply {\"changes\":[{\"op\":\"del\",\"mac\":\"52:54:00:01:00:01\",\"vlan\":\"7\"}]}"
+	# Who comes later with a change of his own does not overtake it.
+	[ "$(jq -sc 'map(.id)' <<<"$output")" = "[2,1,3]" ]
+	[ "$(jq -sc 'map(.result.changes)' <<<"$output")" = "[null,2048,1]" ]
+	[ "$(ctl queue show a -j | jq .queue.filters)" -eq 2048 ]
+}
