@@ -116,7 +116,8 @@ move()
 	mon "$1" "migrate unix:$T/mig.sock"
 	mon "$1" "info migrate"
 	mon "$1" "info status"
-	wait_until 120 says "$T/$1.mon" "VM status: paused (postmigrate)"
+	# seldom: what looks takes CPUs that QEMU's last pages need
+	WAIT_STEP=0.2 wait_until 120 says "$T/$1.mon" "VM status: paused (postmigrate)"
 	says "$T/$1.mon" "Migration status: completed"
 	sed -n 's/^downtime: \([0-9]*\).*/\1/p' "$T/$1.mon" | tail -n 1 >>"$T/downtime"
 	mon "$1" quit

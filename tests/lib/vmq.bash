@@ -51,7 +51,8 @@ teardown()      { vmq_teardown; }
 
 # ---- waiting ------------------------------------------------------------------
 
-# wait_until SECONDS CMD...: until CMD succeeds; its last output when it does not
+# wait_until SECONDS CMD...: until CMD succeeds; its last output when it does not.
+# WAIT_STEP: seconds from one try to the next
 wait_until()
 {
 	local end out seconds=$1
@@ -63,7 +64,7 @@ wait_until()
 			echo "$out" >&2
 			return 1
 		fi
-		read -rt 0.02 <> <(:) || :
+		read -rt "${WAIT_STEP:-0.02}" <> <(:) || :
 	done
 }
 
