@@ -6,9 +6,9 @@
  *
  * The answer to GET_VRING_BASE is a promise: guest memory is not written behind
  * it. So the guest's queue ends first, with the first of its rings, and frames
- * that it holds are delivered. That is the control plane's business and takes a
- * grace period of the kernel at least. The message waits in its channel until
- * then; nothing else is read from that front end, and nobody waits with a lock.
+ * that it holds are delivered. That is the control plane's business and takes its
+ * time (adapter/barrier.h). The message waits in its channel until then; nothing
+ * else is read from that front end, and nobody waits with a lock.
  *
  * When rings start that did not begin at 0 the guest has run before, on another
  * host or under another service, and the network must learn where it is now. QEMU
