@@ -133,6 +133,14 @@ static inline bool front_cut_off(struct front *f)
 	return false;
 }
 
+/* Nothing is answered yet. */
+static inline bool front_silent(struct front *f)
+{
+	struct pollfd p = { .fd = f->fd, .events = POLLIN };
+
+	return !poll(&p, 1, 20);
+}
+
 static inline bool front_ring_fd(struct front *f, uint32_t request, uint32_t index, int fd)
 {
 	uint64_t v = index;

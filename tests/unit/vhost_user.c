@@ -351,27 +351,6 @@ static void test_stop(void)
 	front_end(&vm.f, 2);
 }
 
-/* The control plane's part: what the channel has asked for. */
-static void on_wants(void *arg, bool frames)
-{
-	struct vm *v = arg;
-
-	pthread_mutex_lock(&v->lock);
-	if (frames)
-		v->wants++;
-	else
-		v->stops++;
-	pthread_cond_broadcast(&v->cond);
-	pthread_mutex_unlock(&v->lock);
-}
-
-static bool silent(struct front *f)
-{
-	struct pollfd p = { .fd = f->fd, .events = POLLIN };
-
-	return !poll(&p, 1, 20);
-}
-
 /* A channel whose control plane delivers first. */
 static void test_orderly(void)
 {
@@ -398,7 +377,7 @@ static void test_orderly(void)
 		driver_give(&v.f.ring[0], BUF(i), 2048, RING_DESC_WRITE);
 	front_state(&v.f, VHOST_USER_GET_VRING_BASE, 0, 0);
 	ok(wait_count(&v, &v.stops, 1), "orderly: GET_VRING_BASE asks for a stop");
-	ok(silent(&v.f), "orderly: and is not answered yet");
+	ok(front_silent(&v.f), "orderly: and is not answered yet");
 	ok(rx(&v, 0, data, 100, &res) == 1 && res.delivered == 1,
 	   "orderly: what is held is delivered");
 	ok(works(&neighbour, 0) && front_sync(&neighbour.f), "orderly: others are served meanwhile");
@@ -422,7 +401,7 @@ static void test_orderly(void)
 	ok(rx(&v, 0, data, 100, &res) == 1 && res.delivered == 1, "orderly: and gets them");
 
 	front_set(&v.f, VHOST_USER_SET_STATUS, 0);
-	ok(wait_count(&v, &v.stops, 2) && silent(&v.f), "orderly: a reset is a stop, too");
+	ok(wait_count(&v, &v.stops, 2) && front_silent(&v.f), "orderly: a reset is a stop, too");
 	front_end(&v.f, 2);
 	ok(wait_count(&v, &v.down, 2), "orderly: a front end that goes meanwhile is noticed");
 	ok(front_connect(&v.f, v.path) && front_sync(&v.f) && v.wants == 2,
@@ -431,7 +410,7 @@ static void test_orderly(void)
 	front_begin(&v.f, &v.g, 2, FEATURES, PROTOCOL);
 	ok(works(&v, 0), "orderly: and works");
 	front_state(&v.f, VHOST_USER_GET_VRING_BASE, 1, 0);
-	ok(wait_count(&v, &v.stops, 3) && silent(&v.f), "orderly: it waits for an answer of its own");
+	ok(wait_count(&v, &v.stops, 3) && front_silent(&v.f), "orderly: it waits for an answer of its own");
 	v.ch->ops->close(v.ch, false);
 	front_end(&v.f, 2);
 	guest_close(&v.g);

@@ -174,26 +174,6 @@ static void test_back_end_restarts(struct vm *v)
 	goes(v);
 }
 
-static void on_wants(void *arg, bool frames)
-{
-	struct vm *v = arg;
-
-	pthread_mutex_lock(&v->lock);
-	if (frames)
-		v->wants++;
-	else
-		v->stops++;
-	pthread_cond_broadcast(&v->cond);
-	pthread_mutex_unlock(&v->lock);
-}
-
-static bool silent(struct front *f)
-{
-	struct pollfd p = { .fd = f->fd, .events = POLLIN };
-
-	return !poll(&p, 1, 20);
-}
-
 /* The control plane delivers before the last ring that receives is off. */
 static void test_orderly(struct vm *v)
 {
@@ -205,7 +185,7 @@ static void test_orderly(struct vm *v)
 	driver_give(&v->f.ring[2 * v->pairs - 2], BUF(4), 2048, RING_DESC_WRITE);
 	front_state(&v->f, VHOST_USER_SET_VRING_ENABLE, 2 * (uint32_t)v->pairs - 2, 0);
 	front_send(&v->f, VHOST_USER_GET_FEATURES, 0, NULL, 0, NULL, 0);
-	ok(wait_count(v, &v->stops, 1) && silent(&v->f),
+	ok(wait_count(v, &v->stops, 1) && front_silent(&v->f),
 	   "pause: the last that receives asks for a stop, and waits");
 	ok(takes_on(v, v->pairs - 1), "pause: what the queue holds is delivered");
 	v->ch->ops->quiet(v->ch);

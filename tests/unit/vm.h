@@ -87,6 +87,20 @@ static void on_moved(void *arg)
 		v->ch->ops->set_addresses(v->ch, a, 2, 0);
 }
 
+/* The control plane's part: what the channel has asked for. */
+static inline void on_wants(void *arg, bool frames)
+{
+	struct vm *v = arg;
+
+	pthread_mutex_lock(&v->lock);
+	if (frames)
+		v->wants++;
+	else
+		v->stops++;
+	pthread_cond_broadcast(&v->cond);
+	pthread_mutex_unlock(&v->lock);
+}
+
 static inline bool wait_count(struct vm *v, const int *count, int want)
 {
 	struct timespec until;
