@@ -213,14 +213,16 @@ static struct vring *ring_of(struct vhost_user *vu, int pair, bool tx)
 	return &vu->ring[2 * pair + tx];
 }
 
-/* The guest does not use this pair: the first one that it uses, or NULL. */
-static struct vring *rx_substitute(struct vhost_user *vu)
+struct vring *vhost_user_receiver(struct vhost_user *vu, const struct vring *except)
 {
 	int i;
 
-	for (i = 0; i < vu->pairs; i++)
-		if (load_relaxed(&ring_of(vu, i, false)->ready))
-			return ring_of(vu, i, false);
+	for (i = 0; i < vu->pairs; i++) {
+		struct vring *r = ring_of(vu, i, false);
+
+		if (r != except && load_relaxed(&r->ready))
+			return r;
+	}
 	return NULL;
 }
 
@@ -232,7 +234,7 @@ static struct vring *rx_substitute(struct vhost_user *vu)
 static int rx_substituted(struct vhost_user *vu, const struct frame *f, int n,
 			  struct channel_rx *res)
 {
-	struct vring *r = rx_substitute(vu);
+	struct vring *r = vhost_user_receiver(vu, NULL);
 	int settled;
 
 	if (!r && load_relaxed(&vu->expected))

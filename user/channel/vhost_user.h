@@ -228,6 +228,9 @@ void vhost_user_wake(struct vhost_user *vu, int pair);
 /* Any thread: have those look that wait for room in another pair's ring. */
 void vhost_user_wake_roomless(struct vhost_user *vu);
 
+/* Any thread: the first ring but @except that takes frames for the guest, or NULL. */
+struct vring *vhost_user_receiver(struct vhost_user *vu, const struct vring *except);
+
 /* Forget what a connection agreed on; no guest memory is touched afterwards. */
 void vhost_user_reset(struct vhost_user *vu);
 

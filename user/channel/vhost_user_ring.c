@@ -174,17 +174,6 @@ int vhost_user_get_vring_base(struct vhost_user *vu, struct vhost_user_msg *m, s
 	return 0;
 }
 
-/* Whether a ring other than @except takes frames for the guest. */
-static bool others_receive(const struct vhost_user *vu, const struct vring *except)
-{
-	int i;
-
-	for (i = 0; i < vu->pairs; i++)
-		if (&vu->ring[2 * i] != except && load_relaxed(&vu->ring[2 * i].ready))
-			return true;
-	return false;
-}
-
 /*
  * By the text, what is sent by a ring that is off is discarded. But a guest of which
  * nothing is on is paused, perhaps to go on elsewhere: then it waits.
@@ -215,12 +204,12 @@ int vhost_user_vring_enable(struct vhost_user *vu, struct vhost_user_msg *m, str
 		return vmq_err(err, -EINVAL, "ring %u shall be enabled by %u", m->state.index,
 			       m->state.num);
 	if (!m->state.num && !(m->state.index & 1) && load_relaxed(&r->ready) &&
-	    !others_receive(vu, r) && !vhost_user_quiesced(vu))
+	    !vhost_user_receiver(vu, r) && !vhost_user_quiesced(vu))
 		return VHOST_USER_LATER;
 	vring_lock(r);
 	vring_set_enabled(r, m->state.num);
 	vring_unlock(r);
-	receives = others_receive(vu, NULL);
+	receives = vhost_user_receiver(vu, NULL);
 	keep_sent(vu, !receives);
 	if (m->state.num && receives)
 		vhost_user_want_frames(vu);

@@ -531,7 +531,7 @@ static int change_queue(struct service *s, struct request *r, struct queue *q)
 		rc = change_cpus(q, &c, &before, &r->err);
 	if (rc)
 		return rc;
-	if ((json_object_get(r->params, "trust") || c.rule != q->rec.rule))
+	if (json_object_get(r->params, "trust") || c.rule != q->rec.rule)
 		rc = queue_set_policy(q, c.rule, c.trust, &r->err);
 	if (rc) {
 		change_cpus_back(q, &before);
