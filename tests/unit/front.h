@@ -21,6 +21,8 @@
 
 struct front {
 	int fd;
+	uint32_t flags;			/* of all messages, beside their own */
+	uint32_t said;			/* the last request */
 	struct vhost_user_msg in;	/* the last answer */
 	int kick[4], call[4], err[4];	/* of up to two pairs */
 	struct driver ring[4];
@@ -37,6 +39,7 @@ static inline bool front_connect(struct front *f, const char *path)
 	struct sockaddr_un un;
 
 	front_addr(&un, path);
+	f->flags = 0;
 	f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	return !connect(f->fd, (struct sockaddr *)&un, sizeof(un));
 }
@@ -65,9 +68,10 @@ static inline bool front_send(struct front *f, uint32_t request, uint32_t flags,
 			      const void *payload, uint32_t size, const int *fds, int n)
 {
 	struct vhost_user_msg m = {
-		.request = request, .flags = VHOST_USER_VERSION | flags, .size = size,
+		.request = request, .flags = VHOST_USER_VERSION | f->flags | flags, .size = size,
 	};
 
+	f->said = request;
 	if (size)
 		memcpy(m.raw, payload, size);
 	return front_write(f, &m, VHOST_USER_HEADER + size, fds, n);

@@ -12,56 +12,20 @@
 
 #define LOG_SIZE	0x20000u
 
-/* It asks for an acknowledgement of each message that has no answer, and waits for it. */
-static bool told(struct front *f, uint32_t request, const void *payload, uint32_t size,
-		 const int *fds, int n)
+/*
+ * It wants each message that has no answer to be acknowledged: told(f, front_…(asks(f), …))
+ * says it so, and waits.
+ */
+static struct front *asks(struct front *f)
 {
-	return front_send(f, request, VHOST_USER_NEED_REPLY, payload, size, fds, n) &&
-	       front_read(f) && f->in.request == request && f->in.u64 == 0;
+	f->flags = VHOST_USER_NEED_REPLY;
+	return f;
 }
 
-static bool told_u64(struct front *f, uint32_t request, uint64_t v)
+static bool told(struct front *f, bool said)
 {
-	return told(f, request, &v, sizeof(v), NULL, 0);
-}
-
-static bool told_state(struct front *f, uint32_t request, uint32_t index, uint32_t num)
-{
-	uint32_t s[2] = { index, num };
-
-	return told(f, request, s, sizeof(s), NULL, 0);
-}
-
-static bool told_fd(struct front *f, uint32_t request, uint64_t index, int fd)
-{
-	return told(f, request, &index, sizeof(index), &fd, 1);
-}
-
-static bool told_addr(struct front *f, uint32_t i, bool log)
-{
-	struct driver *d = &f->ring[i];
-	struct { uint32_t index, flags; uint64_t desc, used, avail, log; } a = {
-		.index = i, .flags = log,
-		.desc = GUEST_UVA + d->at,
-		.used = GUEST_UVA + driver_used(d->num, d->at),
-		.avail = GUEST_UVA + driver_avail(d->num, d->at),
-		.log = log ? GUEST_GPA + driver_used(d->num, d->at) : 0,
-	};
-
-	return told(f, VHOST_USER_SET_VRING_ADDR, &a, sizeof(a), NULL, 0);
-}
-
-static bool told_mem(struct front *f, struct guest *g)
-{
-	struct { uint32_t n, pad; struct vhost_user_region r[2]; } m = { .n = 2 };
-	int fds[2] = { g->fd, g->fd };
-
-	for (int i = 0; i < 2; i++) {
-		struct guest_region_desc d = guest_region(i);
-
-		m.r[i] = (struct vhost_user_region){ d.gpa, d.size, d.uva, d.offset };
-	}
-	return told(f, VHOST_USER_SET_MEM_TABLE, &m, sizeof(m), fds, 2);
+	f->flags = 0;
+	return said && front_read(f) && f->in.request == f->said && f->in.u64 == 0;
 }
 
 /* The connection: who owns it, what is offered. As many rings as it will want? */
@@ -82,10 +46,11 @@ static bool meets(struct vm *v, bool again)
 
 static bool enables(struct vm *v, uint32_t on)
 {
+	struct front *f = &v->f;
 	bool good = true;
 
 	for (uint32_t i = 0; i < 2 * (uint32_t)v->pairs; i++)
-		good &= told_state(&v->f, VHOST_USER_SET_VRING_ENABLE, i, on);
+		good &= told(f, front_state(asks(f), VHOST_USER_SET_VRING_ENABLE, i, on));
 	return good;
 }
 
@@ -96,15 +61,17 @@ static bool sets_up(struct vm *v)
 	struct front *f = &v->f;
 	bool good;
 
-	good = told_u64(f, VHOST_USER_SET_FEATURES, FEATURES) && told_mem(f, &v->g);
+	good = told(f, front_set(asks(f), VHOST_USER_SET_FEATURES, FEATURES)) &&
+	       told(f, front_mem(asks(f), &v->g));
 	for (i = 0; i < n; i++)
-		good &= told_state(f, VHOST_USER_SET_VRING_NUM, i, f->ring[i].num);
+		good &= told(f, front_state(asks(f), VHOST_USER_SET_VRING_NUM, i, f->ring[i].num));
 	for (i = 0; i < n; i++) {
 		front_eventfds(f, i);
-		good &= told_addr(f, i, false) &&
-			told_state(f, VHOST_USER_SET_VRING_BASE, i, f->ring[i].avail->idx) &&
-			told_fd(f, VHOST_USER_SET_VRING_CALL, i, f->call[i]) &&
-			told_fd(f, VHOST_USER_SET_VRING_KICK, i, f->kick[i]);
+		good &= told(f, front_addr_msg(asks(f), i, 0)) &&
+			told(f, front_state(asks(f), VHOST_USER_SET_VRING_BASE, i,
+					    f->ring[i].avail->idx)) &&
+			told(f, front_ring_fd(asks(f), VHOST_USER_SET_VRING_CALL, i, f->call[i])) &&
+			told(f, front_ring_fd(asks(f), VHOST_USER_SET_VRING_KICK, i, f->kick[i]));
 	}
 	return good && enables(v, 1);
 }
@@ -177,9 +144,11 @@ static void test_back_end_restarts(struct vm *v)
 /* The control plane delivers before the last ring that receives is off. */
 static void test_orderly(struct vm *v)
 {
+	struct front *f = &v->f;
+
 	ok(begins(v) && works(v, 0), "pause: a guest of %d pair(s) works", v->pairs);
 	for (int i = 0; i < v->pairs - 1; i++)
-		ok(told_state(&v->f, VHOST_USER_SET_VRING_ENABLE, 2 * (uint32_t)i, 0),
+		ok(told(f, front_state(asks(f), VHOST_USER_SET_VRING_ENABLE, 2 * (uint32_t)i, 0)),
 		   "pause: while another ring receives, one can be off at once");
 	is_int(v->stops, 0, "pause: nothing was stopped yet");
 	driver_give(&v->f.ring[2 * v->pairs - 2], BUF(4), 2048, RING_DESC_WRITE);
@@ -191,7 +160,7 @@ static void test_orderly(struct vm *v)
 	v->ch->ops->quiet(v->ch);
 	ok(front_read(&v->f), "pause: then it goes on");
 	is_int(v->wants, 0, "pause: the guest wants no frames");
-	ok(told_state(&v->f, VHOST_USER_SET_VRING_ENABLE, 1, 0) && !v->wants,
+	ok(told(f, front_state(asks(f), VHOST_USER_SET_VRING_ENABLE, 1, 0)) && !v->wants,
 	   "pause: nor with its other rings");
 	ok(enables(v, 1) && v->wants == 1 && works(v, 0), "pause: enabled, it wants them again");
 	goes(v);
@@ -214,6 +183,7 @@ static void arrive(struct vm *far, const struct vm *from)
 
 static void test_move(struct vm *v, struct vm *far)
 {
+	struct front *f = &v->f;
 	struct { uint64_t size, offset; } log = { LOG_SIZE, 0 };
 	int fd = memfd_create("log", MFD_CLOEXEC);
 	bool quiet = true, good = true;
@@ -226,10 +196,11 @@ static void test_move(struct vm *v, struct vm *far)
 	if (ftruncate(fd, LOG_SIZE) < 0)
 		abort();
 	for (int i = 0; i < 2; i++)
-		good &= told(&v->f, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1);
-	ok(good && told_u64(&v->f, VHOST_USER_SET_FEATURES,
-			    FEATURES | BIT64(VHOST_USER_F_LOG_ALL)) &&
-	   told_addr(&v->f, 0, true) && told_addr(&v->f, 1, true),
+		good &= told(f, front_send(asks(f), VHOST_USER_SET_LOG_BASE, 0, &log, sizeof(log),
+					   &fd, 1));
+	ok(good && told(f, front_set(asks(f), VHOST_USER_SET_FEATURES,
+				     FEATURES | BIT64(VHOST_USER_F_LOG_ALL))) &&
+	   told(f, front_addr_msg(asks(f), 0, 1)) && told(f, front_addr_msg(asks(f), 1, 1)),
 	   "move: the log, and another one while it runs");
 	prepare(v, 2);
 	ok(enables(v, 0), "move: it is paused");
